@@ -1,0 +1,20 @@
+import { z } from 'zod'
+import { Autonomy } from './envelope.ts'
+
+/** A process takes over driving the task. The highest epoch is the driver; what a lower one appends is refused. */
+export const DriverClaimed = z.object({
+  epoch: z.int().positive(),
+  /** Which process: host name, process id and a random part. */
+  owner: z.string(),
+})
+export type DriverClaimed = z.infer<typeof DriverClaimed>
+
+/** A person takes the baton: the agent stops at its next safe point. */
+export const ControlTaken = z.object({ leaseId: z.string(), reason: z.string().optional(), key: z.string().optional() })
+export type ControlTaken = z.infer<typeof ControlTaken>
+
+export const ControlReturned = z.object({ leaseId: z.string(), note: z.string().optional() })
+export type ControlReturned = z.infer<typeof ControlReturned>
+
+export const AutonomySet = z.object({ level: Autonomy })
+export type AutonomySet = z.infer<typeof AutonomySet>

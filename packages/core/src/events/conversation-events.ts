@@ -1,0 +1,28 @@
+import { z } from 'zod'
+import { BlobRef } from './envelope.ts'
+
+export const Attachment = z.object({ mediaType: z.string(), blob: BlobRef, name: z.string().optional() })
+export type Attachment = z.infer<typeof Attachment>
+
+/** Words from a person to the agent, from the agent to people, or from the SDK to the agent; the actor says which. */
+export const MessageSent = z.object({
+  text: z.string(),
+  attachments: z.array(Attachment).optional(),
+  /** Makes saying it again a no-op. */
+  key: z.string().optional(),
+})
+export type MessageSent = z.infer<typeof MessageSent>
+
+export const QuestionAsked = z.object({
+  questionId: z.string(),
+  key: z.string(),
+  text: z.string(),
+  /** Suggested answers; another answer is fine. */
+  options: z.array(z.string()).optional(),
+  /** The tool call that asks, where one does. */
+  callId: z.string().optional(),
+})
+export type QuestionAsked = z.infer<typeof QuestionAsked>
+
+export const QuestionAnswered = z.object({ questionId: z.string(), text: z.string() })
+export type QuestionAnswered = z.infer<typeof QuestionAnswered>

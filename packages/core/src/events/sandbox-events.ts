@@ -1,0 +1,53 @@
+import { z } from 'zod'
+
+export const Isolation = z.enum(['none', 'process', 'container', 'vm'])
+export type Isolation = z.infer<typeof Isolation>
+
+export const SandboxStarted = z.object({
+  sandboxId: z.string(),
+  provider: z.string(),
+  isolation: Isolation,
+  workdir: z.string(),
+  /** False where a sandbox that was there before was found again. */
+  fresh: z.boolean(),
+  ms: z.number().nonnegative(),
+})
+export type SandboxStarted = z.infer<typeof SandboxStarted>
+
+export const SandboxMoved = z.object({
+  from: z.object({ sandboxId: z.string(), provider: z.string() }),
+  to: z.object({ sandboxId: z.string(), provider: z.string() }),
+  /** What was verified to have survived, and what was not. */
+  verified: z.array(z.string()),
+  lost: z.array(z.string()),
+})
+export type SandboxMoved = z.infer<typeof SandboxMoved>
+
+export const SandboxLost = z.object({ sandboxId: z.string(), reason: z.string() })
+export type SandboxLost = z.infer<typeof SandboxLost>
+
+export const SandboxClosed = z.object({ sandboxId: z.string() })
+export type SandboxClosed = z.infer<typeof SandboxClosed>
+
+export const CommandStarted = z.object({
+  commandId: z.string(),
+  /** A string runs in a shell; an array runs as it is. */
+  command: z.union([z.string(), z.array(z.string())]),
+  cwd: z.string().optional(),
+  callId: z.string().optional(),
+})
+export type CommandStarted = z.infer<typeof CommandStarted>
+
+export const ExitReason = z.enum(['exited', 'signaled', 'timeout', 'silence', 'aborted', 'lost'])
+export type ExitReason = z.infer<typeof ExitReason>
+
+export const CommandFinished = z.object({
+  commandId: z.string(),
+  reason: ExitReason,
+  code: z.int().nullable(),
+  signal: z.string().optional(),
+  stdoutBytes: z.int().nonnegative(),
+  stderrBytes: z.int().nonnegative(),
+  ms: z.number().nonnegative(),
+})
+export type CommandFinished = z.infer<typeof CommandFinished>

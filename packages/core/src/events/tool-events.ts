@@ -1,0 +1,66 @@
+import { z } from 'zod'
+import { BlobRef, ErrorRecord, Sensitivity } from './envelope.ts'
+
+/** What running a tool can do: look, change files of the sandbox, run commands in it, or reach beyond it. */
+export const ToolEffect = z.enum(['read', 'write', 'execute', 'external'])
+export type ToolEffect = z.infer<typeof ToolEffect>
+
+export const ToolCalled = z.object({
+  callId: z.string(),
+  tool: z.string(),
+  /** As proposed. */
+  input: z.unknown(),
+  effect: ToolEffect.optional(),
+})
+export type ToolCalled = z.infer<typeof ToolCalled>
+
+export const ApprovalRequested = z.object({
+  approvalId: z.string(),
+  callId: z.string(),
+  tool: z.string(),
+  input: z.unknown(),
+  /** Why it is asked. */
+  reason: z.string(),
+  /** What `remember` would cover. */
+  scope: z.string(),
+})
+export type ApprovalRequested = z.infer<typeof ApprovalRequested>
+
+export const ApprovalDecided = z.object({
+  approvalId: z.string(),
+  decision: z.enum(['approved', 'rejected']),
+  /** The input to use instead of the proposed one. */
+  input: z.unknown().optional(),
+  /** `task`: the same scope is not asked again in this task. */
+  remember: z.enum(['once', 'task']),
+  /** Words for the agent. */
+  feedback: z.string().optional(),
+})
+export type ApprovalDecided = z.infer<typeof ApprovalDecided>
+
+/** Durable before the tool runs. */
+export const ToolStarted = z.object({
+  callId: z.string(),
+  /** The input it runs with: after defaults, and after an approval that changed it. */
+  input: z.unknown(),
+})
+export type ToolStarted = z.infer<typeof ToolStarted>
+
+export const ToolOutcome = z.enum(['ok', 'failed', 'invalid', 'denied', 'rejected', 'interrupted', 'cancelled'])
+export type ToolOutcome = z.infer<typeof ToolOutcome>
+
+export const ToolFinished = z.object({
+  callId: z.string(),
+  tool: z.string(),
+  outcome: ToolOutcome,
+  /** What the model reads; bounded. */
+  output: z.string(),
+  /** The whole of it, where `output` leaves something out. */
+  whole: BlobRef.optional(),
+  /** The result as data, for a user interface; bounded too. */
+  data: z.unknown().optional(),
+  error: ErrorRecord.optional(),
+  sensitivity: Sensitivity.optional(),
+  ms: z.number().nonnegative(),
+})
+export type ToolFinished = z.infer<typeof ToolFinished>

@@ -1,0 +1,80 @@
+import type { Sensitivity } from '../events/envelope.ts'
+import type { Consideration, Usage } from '../events/model-events.ts'
+import type { Abortable } from '../options.ts'
+import type { Model, ModelReply, ModelRequest } from './model.ts'
+
+/** What a router decides on. */
+export interface RouteRequest {
+  readonly taskId: string
+  /** What the call is for: `code`, `plan`, `summarize`, … */
+  readonly role: string
+  readonly request: ModelRequest
+  /** Highest label over all parts of the request. */
+  readonly sensitivity: Sensitivity
+  /** Of the request, in tokens. */
+  readonly estimatedTokens: number
+  /** What may still be spent; absent where there is no cost limit. */
+  readonly budgetUsd?: number | undefined
+  /** The model that answered last in this task: its prompt cache is warm. */
+  readonly lastModel?: string | undefined
+  /** What was tried before for the same step and judged not good enough. */
+  readonly previous?: readonly CallOutcome[] | undefined
+}
+
+/** How a model has been doing lately. Kept by core, one per Baton; routers only read it. */
+export interface ModelHealth {
+  /** `open`: not to be called until `retryAt`. `probing`: one call is under way to see whether it works again. */
+  readonly breaker: 'closed' | 'open' | 'probing'
+  /** Milliseconds since 1970; set where the breaker is open or the provider asked to wait. */
+  readonly retryAt?: number | undefined
+  readonly failuresInARow: number
+  /** Moving averages over the last calls; absent before the first. */
+  readonly firstChunkMs?: number | undefined
+  readonly tokensPerSecond?: number | undefined
+}
+
+/** What an attempt came to. */
+export interface CallOutcome {
+  readonly taskId: string
+  readonly role: string
+  readonly model: string
+  readonly result: 'ok' | 'failed' | 'not-accepted'
+  readonly ms: number
+  readonly firstChunkMs?: number | undefined
+  readonly usage?: Usage | undefined
+  readonly costUsd?: number | undefined
+  readonly error?: { readonly code: string; readonly message: string } | undefined
+}
+
+/** Whether a reply is good enough. */
+export interface Verdict {
+  readonly accepted: boolean
+  readonly reason?: string | undefined
+}
+
+/** One way to answer a call. Attempts are made in order until one succeeds and is accepted. */
+export interface Attempt {
+  readonly model: Model
+  /** Judges a reply before anything of it is used. The last attempt's reply is taken as it is when nothing was accepted. */
+  accept?(reply: ModelReply, context: { readonly request: ModelRequest } & Abortable): Promise<Verdict>
+}
+
+/** A router's answer. */
+export interface Route {
+  readonly attempts: readonly Attempt[]
+  /** Every model, with why it was left out or ranked where it is. */
+  readonly considered: readonly Consideration[]
+}
+
+/**
+ * Ranks models for a call. Calls no model and keeps no clock, so it can be tested with plain values.
+ * Core checks clearance again before every send. Conformance: `testRouter` in `@baton-sdk/core/testing`.
+ */
+export interface Router {
+  /** The models it knows. */
+  readonly models: readonly Model[]
+  /** Rejects with `NO_ELIGIBLE_MODEL`, naming for each model why not, rather than offer one that may not or cannot take the call. */
+  route(request: RouteRequest & { readonly health: ReadonlyMap<string, ModelHealth> }): Promise<Route>
+  /** Told what each attempt came to; for learning only. */
+  observe?(outcome: CallOutcome): void
+}
