@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs the system parts that some tests use (Debian and Ubuntu, as root; elsewhere it only looks),
+# and prints those that work here as a list for BATON_REQUIRE.
+set -euo pipefail
+
+missing=()
+command -v bwrap >/dev/null || missing+=(bubblewrap)
+command -v rg >/dev/null || missing+=(ripgrep)
+command -v git >/dev/null || missing+=(git)
+
+if [ "${#missing[@]}" -gt 0 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get -qq update && apt-get -qq install --yes --no-install-recommends "${missing[@]}"; } >/dev/null
+  else
+    echo "ci-setup: not installed, and not installable from here: ${missing[*]}" >&2
+  fi
+fi
+
+working=()
+if command -v bwrap >/dev/null; then
+  # Present is not enough: user namespaces are often forbidden inside containers.
+  if bwrap --unshare-all --ro-bind / / true 2>/dev/null; then working+=(bubblewrap); else echo 'ci-setup: bubblewrap cannot start here; its tests are skipped' >&2; fi
+fi
+if command -v rg >/dev/null; then working+=(ripgrep); fi
+(IFS=, && echo "${working[*]-}")
