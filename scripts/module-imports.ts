@@ -6,24 +6,21 @@ import ts from 'typescript'
 export interface ModuleImport {
   specifier: string
   line: number
-  /** Erased when the file runs: `import type`, `export type`, `import('x').T`, `declare module 'x'`. */
-  typeOnly: boolean
 }
 
 /** Lists everything a source file imports, statically, dynamically by a literal, or as a type. */
 export function moduleImports(file: string): ModuleImport[] {
   const source = parse(file)
   const found: ModuleImport[] = []
-  const add = (node: ts.Node | undefined, typeOnly: boolean) => {
+  const add = (node: ts.Node | undefined): void => {
     if (node === undefined || !ts.isStringLiteralLike(node)) return
-    found.push({ specifier: node.text, line: source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1, typeOnly })
+    found.push({ specifier: node.text, line: source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1 })
   }
   const visit = (node: ts.Node): void => {
-    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword)
-    else if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly)
-    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal, true)
-    else if (ts.isModuleDeclaration(node)) add(node.name, true)
-    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node.arguments[0], false)
+    if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) add(node.moduleSpecifier)
+    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) add(node.argument.literal)
+    else if (ts.isModuleDeclaration(node)) add(node.name)
+    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) add(node.arguments[0])
     ts.forEachChild(node, visit)
   }
   visit(source)
