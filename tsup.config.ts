@@ -1,12 +1,15 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { defineConfig } from 'tsup'
 
-/** Every `types` target of a package's exports is built from the source that stands beside it under `@baton-sdk/source`. */
+/** Every entry point of a package, from the source that its exports name beside `types` and `default`. */
 function entries(folder: string): string[] {
   const manifest = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'))
-  return Object.values<string | Record<string, string>>(manifest.exports).flatMap((target) =>
+  const sources = Object.values<string | Record<string, string>>(manifest.exports).flatMap((target) =>
     typeof target === 'string' ? [] : [`${folder}/${target['@baton-sdk/source']}`],
   )
+  // tsup leaves out an entry that is missing, and says nothing as long as another one exists.
+  for (const source of sources) if (!existsSync(source)) throw new Error(`${source} is in the exports of ${manifest.name}, but does not exist`)
+  return sources
 }
 
 export default defineConfig(
