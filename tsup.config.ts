@@ -8,7 +8,8 @@ function entries(folder: string): string[] {
     typeof target === 'string' ? [] : [`${folder}/${target['@baton-sdk/source']}`],
   )
   // tsup leaves out an entry that is missing, and says nothing as long as another one exists.
-  for (const source of sources) if (!existsSync(source)) throw new Error(`${source} is in the exports of ${manifest.name}, but does not exist`)
+  for (const source of sources)
+    if (!existsSync(source)) throw new Error(`${source} is in the exports of ${manifest.name}, but does not exist`)
   return sources
 }
 
