@@ -23,9 +23,12 @@ export interface RouteRequest {
 
 /** How a model has been doing lately. Kept by core, one per Baton; routers only read it. */
 export interface ModelHealth {
-  /** `open`: not to be called until `retryAt`. `probing`: one call is under way to see whether it works again. */
-  readonly breaker: 'closed' | 'open' | 'probing'
-  /** Milliseconds since 1970; set where the breaker is open or the provider asked to wait. */
+  /**
+   * `open`: not to be called until `retryAt`. `half-open`: that time is over, and the next call is let through to see whether it works again.
+   * `probing`: that call is under way.
+   */
+  readonly breaker: 'closed' | 'open' | 'half-open' | 'probing'
+  /** Milliseconds since 1970, in the future; set where the breaker is open or the provider asked to wait. */
   readonly retryAt?: number | undefined
   readonly failuresInARow: number
   /** Moving averages over the last calls; absent before the first. */
@@ -61,6 +64,7 @@ export interface Attempt {
 
 /** A router's answer. */
 export interface Route {
+  /** At least one. */
   readonly attempts: readonly Attempt[]
   /** Every model, with why it was left out or ranked where it is. */
   readonly considered: readonly Consideration[]
@@ -73,7 +77,10 @@ export interface Route {
 export interface Router {
   /** The models it knows. */
   readonly models: readonly Model[]
-  /** Rejects with `NO_ELIGIBLE_MODEL`, naming for each model why not, rather than offer one that may not or cannot take the call. */
+  /**
+   * Rejects with `NO_ELIGIBLE_MODEL`, naming for each model why not (`details.considered`), rather than offer one that may not or cannot take
+   * the call. Health ranks and is no reason to reject: the executor waits for a model where there is no other.
+   */
   route(request: RouteRequest & { readonly health: ReadonlyMap<string, ModelHealth> }): Promise<Route>
   /** Told what each attempt came to; for learning only. */
   observe?(outcome: CallOutcome): void

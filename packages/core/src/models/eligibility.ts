@@ -1,0 +1,98 @@
+import { BatonError } from '../errors.ts'
+import type { Consideration } from '../events/model-events.ts'
+import type { Model, ModelRequest } from './model.ts'
+import type { RouteRequest } from './router.ts'
+import { clearanceOf, isCleared } from './sensitivity.ts'
+
+/** Why a model may not or cannot take a call. */
+export type Ineligibility =
+  | 'not-cleared'
+  | 'lacks-tools'
+  | 'lacks-images'
+  | 'lacks-json-schema'
+  | 'window-too-small'
+  | 'price-unknown'
+  | 'over-budget'
+
+/** A model that is left out, and why. */
+export interface Refusal extends Consideration {
+  readonly reason: Ineligibility
+  readonly detail: string
+}
+
+/**
+ * The hard filters that every router owes its users: clearance, capabilities, context window, price and budget. Not health, which passes.
+ *
+ * @returns the first reason to leave the model out, or undefined where it may and can take the call.
+ */
+export function checkEligibility(model: Model, request: RouteRequest): Refusal | undefined {
+  return checkClearance(model, request) ?? checkCapabilities(model, request) ?? checkBudget(model, request)
+}
+
+/** The part of {@link checkEligibility} that core repeats before every send. */
+export function checkPermission(
+  model: Model,
+  request: Pick<RouteRequest, 'sensitivity' | 'budgetUsd' | 'estimatedTokens'>,
+): Refusal | undefined {
+  return checkClearance(model, request) ?? checkBudget(model, request)
+}
+
+function checkClearance(model: Model, { sensitivity }: Pick<RouteRequest, 'sensitivity'>): Refusal | undefined {
+  if (isCleared(model.info, sensitivity)) return undefined
+  return refusal(model, 'not-cleared', `the content is ${sensitivity}, and it is cleared up to ${clearanceOf(model.info)}`)
+}
+
+function checkCapabilities(model: Model, { request, estimatedTokens }: RouteRequest): Refusal | undefined {
+  const { capabilities, contextWindow } = model.info
+  const needs = needsOf(request)
+  if (needs.tools && !capabilities.tools) return refusal(model, 'lacks-tools', 'the call uses tools, and it has no tool calls')
+  if (needs.images && !capabilities.images) return refusal(model, 'lacks-images', 'the prompt holds an image, and it reads text only')
+  if (needs.jsonSchema && !capabilities.jsonSchema)
+    return refusal(model, 'lacks-json-schema', 'the call asks for JSON by a schema, and it cannot keep to one')
+  const tokens = estimatedTokens + (request.maxOutputTokens ?? 1)
+  if (tokens <= contextWindow) return undefined
+  return refusal(model, 'window-too-small', `the call needs about ${tokens} tokens, and its window has ${contextWindow}`)
+}
+
+function needsOf(request: ModelRequest): { tools: boolean; images: boolean; jsonSchema: boolean } {
+  let tools = request.tools !== undefined && request.tools.length > 0
+  let images = false
+  for (const message of request.messages) {
+    if (message.role === 'tool') tools = true
+    else if (message.role === 'user') images ||= message.parts.some((part) => part.type !== 'text')
+  }
+  return { tools, images, jsonSchema: request.responseSchema !== undefined }
+}
+
+function checkBudget(model: Model, request: Pick<RouteRequest, 'budgetUsd' | 'estimatedTokens'>): Refusal | undefined {
+  const { budgetUsd, estimatedTokens } = request
+  if (budgetUsd === undefined) return undefined
+  const { price } = model.info
+  if (!price) return refusal(model, 'price-unknown', 'the task has a cost limit, and its price is not known')
+  const costUsd = (estimatedTokens * price.input) / 1e6
+  if (costUsd <= budgetUsd) return undefined
+  return refusal(model, 'over-budget', `the prompt alone costs about $${costUsd.toFixed(4)}, and $${budgetUsd.toFixed(4)} is left`)
+}
+
+function refusal(model: Model, reason: Ineligibility, detail: string): Refusal {
+  return { model: model.id, reason, detail }
+}
+
+const advice: Readonly<Record<string, string>> = {
+  'not-cleared': 'add a model that is cleared for this label, or set `clearance` in its info where it is trusted with it',
+  'lacks-tools': 'add a model with tool calls',
+  'lacks-images': 'add a model that reads images',
+  'lacks-json-schema': 'add a model with structured output',
+  'window-too-small': 'add a model with a larger window, or compact the context',
+  'price-unknown': 'give its `price`, or lift the cost limit',
+  'over-budget': 'raise the cost limit, or add a cheaper model',
+}
+
+/** The error of a router that has no model for a call: names each model with the reason, and what would help. */
+export function noEligibleModel(considered: readonly Consideration[]): BatonError {
+  const models = considered.map(({ model, reason, detail }) => `${model}: ${reason}${detail ? ` (${detail})` : ''}`)
+  const helps = [...new Set(considered.map(({ reason }) => advice[reason]).filter((text) => text !== undefined))]
+  const what = models.length === 0 ? 'The router offered none.' : `${models.join('; ')}.`
+  const help = helps.length === 0 ? '' : ` To go on, ${helps.join('; or ')}.`
+  return new BatonError('NO_ELIGIBLE_MODEL', `No model may or can take this call. ${what}${help}`, { details: { considered } })
+}

@@ -1,0 +1,648 @@
+import { describe, expect, it, vi } from 'vitest'
+import { BatonError } from '../errors.ts'
+import type { ModelFailed } from '../events/model-events.ts'
+import type { FakeStep } from '../testing/fake-model.ts'
+import { failing, fakeModel, saying } from '../testing/fake-model.ts'
+import { createVirtualClock } from '../testing/virtual-clock.ts'
+import type { ExecutorOptions } from './executor.ts'
+import { executeRoute } from './executor.ts'
+import { createModelHealthBook } from './health.ts'
+import type { Model } from './model.ts'
+import { ModelError } from './model.ts'
+import type { Attempt, CallOutcome } from './router.ts'
+
+function setUp(
+  attempts: (clock: ReturnType<typeof createVirtualClock>) => readonly (Model | Attempt)[],
+  options: Partial<ExecutorOptions> = {},
+) {
+  const clock = createVirtualClock()
+  const failures: ModelFailed[] = []
+  const outcomes: CallOutcome[] = []
+  const sends: string[] = []
+  const health = options.health ?? createModelHealthBook({}, { clock, random: () => 0 })
+  const route = { attempts: attempts(clock).map((each) => ('model' in each ? each : { model: each })), considered: [] }
+  const start = () =>
+    executeRoute({
+      route,
+      request: { messages: [{ role: 'user', parts: [{ type: 'text', text: 'hello' }] }] },
+      taskId: 't',
+      role: 'code',
+      modelCallId: 'mc1',
+      sensitivity: 'internal',
+      estimatedTokens: 100,
+      health,
+      mintCallId: (index) => `mc1-${index}`,
+      onSend: (model, attempt) => sends.push(`${attempt}:${model.id}`),
+      onFailed: async (failure) => {
+        failures.push(failure)
+      },
+      onOutcome: (outcome) => outcomes.push(outcome),
+      random: () => 0.5,
+      clock,
+      ...options,
+    })
+  return { clock, failures, outcomes, sends, health, start, run: () => clock.run(start()) }
+}
+
+const codes = (failures: readonly ModelFailed[]) => failures.map(({ model, attempt, error, final }) => [model, attempt, error.code, final])
+
+async function rejection(promise: Promise<unknown>): Promise<BatonError> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  if (BatonError.isInstance(error)) return error
+  throw new Error(`expected a Baton error, got ${String(error)}`)
+}
+
+describe('executeRoute', () => {
+  it('returns the collected reply with its cost and times', async () => {
+    const steps: FakeStep[] = [
+      30,
+      { type: 'reasoning', text: 'hm' },
+      { type: 'text', text: 'a' },
+      20,
+      { type: 'text', text: 'b' },
+      { type: 'tool-call', index: 0, id: 'p0', name: 'read', arguments: '{"path":' },
+      { type: 'tool-call', index: 0, arguments: '"x"}' },
+      { type: 'finish', reason: 'tool-calls', usage: { inputTokens: 1000, outputTokens: 100 } },
+    ]
+    const deltas: string[] = []
+    const { run, failures, outcomes, sends } = setUp((clock) => [fakeModel('m', [steps], { clock })], {
+      onDelta: (kind, text, attempt) => deltas.push(`${attempt} ${kind} ${text}`),
+    })
+    expect(await run()).toEqual({
+      modelCallId: 'mc1',
+      model: 'm',
+      attempt: 1,
+      text: 'ab',
+      reasoning: 'hm',
+      toolCalls: [{ callId: 'mc1-0', tool: 'read', input: { path: 'x' }, providerCallId: 'p0' }],
+      finishReason: 'tool-calls',
+      usage: { inputTokens: 1000, outputTokens: 100 },
+      costUsd: 0.002,
+      ms: 50,
+      firstChunkMs: 30,
+    })
+    expect(failures).toEqual([])
+    expect(outcomes).toMatchObject([{ taskId: 't', role: 'code', model: 'm', result: 'ok', costUsd: 0.002 }])
+    expect(sends).toEqual(['1:m'])
+    expect(deltas).toEqual(['1 reasoning hm', '1 text a', '1 text b'])
+  })
+
+  it('retries what may pass with growing waits, and tells each failure once, before the next send', async () => {
+    const log: string[] = []
+    const { run, clock } = setUp((clock) => [fakeModel('m', [failing('server'), failing('network'), saying('ok')], { clock })], {
+      onSend: (_, attempt) => log.push(`send ${attempt} at ${clock.now()}`),
+      onFailed: async ({ attempt, final }) => {
+        log.push(`failing ${attempt} ${final}`)
+        for (let turn = 0; turn < 20; turn++) await null
+        log.push(`failed ${attempt}`)
+      },
+    })
+    const start = clock.now()
+    expect((await run()).attempt).toBe(3)
+    expect(log).toEqual([
+      `send 1 at ${start}`,
+      'failing 1 false',
+      'failed 1',
+      `send 2 at ${start + 250}`,
+      'failing 2 false',
+      'failed 2',
+      `send 3 at ${start + 750}`,
+    ])
+  })
+
+  it('gives up after the tries of the last attempt, with an error that tells all attempts and what to do', async () => {
+    const { run, failures } = setUp((clock) => [
+      fakeModel('a', [failing('unauthorized')], { clock }),
+      fakeModel('b', [failing('overloaded')], { clock }),
+    ])
+    const error = await rejection(run())
+    expect(error).toBeInstanceOf(ModelError)
+    expect(error).toMatchObject({ code: 'MODEL_FAILED', kind: 'overloaded' })
+    expect(error.details.attempts).toMatchObject([
+      { model: 'a', attempt: 1, kind: 'unauthorized', message: 'fake unauthorized' },
+      { model: 'b', attempt: 2, kind: 'overloaded' },
+      { model: 'b', attempt: 3 },
+      { model: 'b', attempt: 4 },
+      { model: 'b', attempt: 5 },
+    ])
+    expect(error.message).toMatch(/after 5 attempts \(a, b\): fake overloaded .*second model/)
+    expect(failures.map(({ final }) => final)).toEqual([false, false, false, false, true])
+  })
+
+  it.each(['unauthorized', 'unknown-model', 'context-too-long', 'bad-request', 'quota', 'content-filter'] as const)(
+    'goes to the next attempt at once on %s',
+    async (kind) => {
+      const { run, sends } = setUp((clock) => [fakeModel('a', [failing(kind)], { clock }), fakeModel('b', [saying('ok')], { clock })])
+      expect((await run()).model).toBe('b')
+      expect(sends).toEqual(['1:a', '2:b'])
+    },
+  )
+
+  describe('clearance', () => {
+    it('passes over a model that is not cleared, whatever the router said, and never calls it', async () => {
+      const cloud = fakeModel('cloud', [saying('leak')], { info: { location: 'public' } })
+      const { run, failures } = setUp((clock) => [cloud, fakeModel('own', [saying('ok')], { clock })], { sensitivity: 'confidential' })
+      expect((await run()).model).toBe('own')
+      expect(cloud.requests).toEqual([])
+      expect(codes(failures)).toEqual([['cloud', 1, 'NOT_CLEARED', false]])
+    })
+
+    it('rejects with NO_ELIGIBLE_MODEL where none is left', async () => {
+      const cloud = fakeModel('cloud', [saying('leak')], { info: { location: 'public' } })
+      const { run, failures } = setUp(() => [cloud], { sensitivity: 'restricted' })
+      const error = await rejection(run())
+      expect(error).toMatchObject({ code: 'NO_ELIGIBLE_MODEL', details: { considered: [{ model: 'cloud', reason: 'not-cleared' }] } })
+      expect(error.message).toMatch(/cloud: not-cleared .*restricted.*internal.*clearance/)
+      expect(codes(failures)).toEqual([['cloud', 1, 'NOT_CLEARED', true]])
+      expect(cloud.requests).toEqual([])
+    })
+
+    it('is checked again before each retry', async () => {
+      const model = fakeModel('m', [failing('server'), saying('leak')])
+      const { run, failures } = setUp(() => [model], {
+        sensitivity: 'confidential',
+        onSend: () => Object.assign(model.info, { clearance: 'internal' }),
+      })
+      expect(await rejection(run())).toMatchObject({ code: 'MODEL_FAILED', kind: 'server' })
+      expect(model.requests).toHaveLength(1)
+      expect(codes(failures)).toEqual([
+        ['m', 1, 'MODEL_FAILED', false],
+        ['m', 2, 'NOT_CLEARED', true],
+      ])
+    })
+  })
+
+  describe('cost limit', () => {
+    it('passes over a model of unknown price and one that the rest does not pay for', async () => {
+      const unknown = fakeModel('unknown', [saying('x')], { info: { price: undefined } as never })
+      const dear = fakeModel('dear', [saying('x')], { info: { price: { input: 1e6, output: 1e6 } } })
+      const { run, failures } = setUp(() => [unknown, dear, fakeModel('cheap', [saying('ok')])], { budgetUsd: 1 })
+      expect((await run()).model).toBe('cheap')
+      expect(codes(failures)).toEqual([
+        ['unknown', 1, 'PRICE_UNKNOWN', false],
+        ['dear', 2, 'OVER_BUDGET', false],
+      ])
+      expect([...unknown.requests, ...dear.requests]).toEqual([])
+    })
+
+    it('counts what an unaccepted reply cost, and takes it where nothing else can be paid for', async () => {
+      const first = fakeModel('first', [saying('meh', { inputTokens: 0, outputTokens: 90_000 })])
+      const { run, sends } = setUp(
+        () => [{ model: first, accept: async () => ({ accepted: false }) }, fakeModel('second', [saying('ok')])],
+        {
+          budgetUsd: 0.90005,
+        },
+      )
+      expect((await run()).text).toBe('meh')
+      expect(sends).toEqual(['1:first'])
+    })
+  })
+
+  describe('Retry-After', () => {
+    it('waits at least that long, without opening the breaker', async () => {
+      const { run, clock, health } = setUp((clock) => [fakeModel('m', [failing('rate-limited', 7_000), saying('ok')], { clock })])
+      const start = clock.now()
+      await run()
+      expect(clock.now() - start).toBe(7_250)
+      expect(health.get('m')).toMatchObject({ breaker: 'closed', failuresInARow: 0 })
+    })
+
+    it('goes to another model instead, where there is one', async () => {
+      const { run, clock } = setUp((clock) => [
+        fakeModel('a', [failing('rate-limited', 7_000)], { clock }),
+        fakeModel('b', [saying('ok')], { clock }),
+      ])
+      const start = clock.now()
+      expect((await run()).model).toBe('b')
+      expect(clock.now()).toBe(start)
+    })
+
+    it('waits where the other model may not be called', async () => {
+      const { run } = setUp(
+        (clock) => [
+          fakeModel('a', [failing('rate-limited', 7_000), saying('ok')], { clock }),
+          fakeModel('b', [saying('x')], { info: { location: 'public' } }),
+        ],
+        { sensitivity: 'restricted' },
+      )
+      expect((await run()).model).toBe('a')
+    })
+
+    it('fails at once where it is longer than the longest wait', async () => {
+      const { run, clock, failures } = setUp((clock) => [fakeModel('m', [failing('rate-limited', 60_001)], { clock })])
+      const start = clock.now()
+      expect(await rejection(run())).toMatchObject({ kind: 'rate-limited', retryAfterMs: 60_001 })
+      expect(clock.now()).toBe(start)
+      expect(codes(failures)).toEqual([['m', 1, 'MODEL_FAILED', true]])
+    })
+
+    it('holds for the calls that come after', async () => {
+      const one = setUp((clock) => [fakeModel('m', [failing('rate-limited', 100_000), saying('ok')], { clock })])
+      await rejection(one.run())
+      expect(await rejection(one.run())).toMatchObject({ kind: 'rate-limited' })
+      expect(codes(one.failures).at(-1)).toEqual(['m', 1, 'RATE_LIMITED', true])
+      expect(one.sends).toHaveLength(1)
+    })
+  })
+
+  describe('an open breaker', () => {
+    function openBreaker(reply: readonly FakeStep[]) {
+      const made = setUp((clock) => [fakeModel('m', [...Array(5).fill(failing('server')), reply], { clock })], {
+        timing: { triesPerAttempt: 5 },
+      })
+      return { ...made, opened: made.run().catch(() => {}) }
+    }
+
+    it('makes the call wait for its probe where there is no other model', async () => {
+      const { opened, run, health, clock } = openBreaker(saying('back'))
+      await opened
+      const { breaker, retryAt = 0 } = health.get('m')
+      expect(breaker).toBe('open')
+      expect((await run()).text).toBe('back')
+      expect(clock.now()).toBeGreaterThanOrEqual(retryAt)
+      expect(health.get('m').breaker).toBe('closed')
+    })
+
+    it('lets one call probe; the others wait for what it comes to', async () => {
+      const { opened, start, clock, sends } = openBreaker([1_000, ...saying('back')])
+      await opened
+      const before = sends.length
+      const calls = [start(), start(), start()]
+      let whileProbing = 0
+      clock.setTimer(() => {
+        whileProbing = sends.length - before
+      }, 3_000)
+      await clock.run(Promise.all(calls))
+      expect(whileProbing).toBe(1)
+      expect(sends.length - before).toBe(3)
+    })
+
+    it('makes the call fail with a clear error where the wait would be too long', async () => {
+      const clock = createVirtualClock()
+      const health = createModelHealthBook({ failuresToOpen: 1, openMs: 200_000, maxOpenMs: 200_000 }, { clock, random: () => 1 })
+      const { start, failures, sends } = setUp(() => [fakeModel('m', [failing('server')])], {
+        health,
+        clock,
+        timing: { triesPerAttempt: 1 },
+      })
+      await rejection(clock.run(start()))
+      const error = await rejection(clock.run(start()))
+      expect(error.message).toMatch(/m was not called, because its last calls failed; it can be tried again at 2030-/)
+      expect(sends).toHaveLength(1)
+      expect(codes(failures).at(-1)).toEqual(['m', 1, 'OPEN', true])
+    })
+
+    it('makes the call go on with another model, where there is one', async () => {
+      const clock = createVirtualClock()
+      const health = createModelHealthBook({ failuresToOpen: 1 }, { clock })
+      const { start, failures } = setUp(() => [fakeModel('a', [failing('server')]), fakeModel('b', [saying('ok')])], { health, clock })
+      await clock.run(start())
+      failures.length = 0
+      expect((await clock.run(start())).model).toBe('b')
+      expect(codes(failures)).toEqual([['a', 1, 'OPEN', false]])
+    })
+  })
+
+  describe('time limits', () => {
+    const once = { timing: { triesPerAttempt: 1 } }
+
+    it('gives up on a model that says nothing, ends the transfer and closes the stream', async () => {
+      const model = fakeModel('m', [['hang']])
+      const { run, clock } = setUp(() => [model], once)
+      const start = clock.now()
+      expect(await rejection(run())).toMatchObject({ kind: 'timeout', message: expect.stringMatching(/sent nothing for 120 s/) })
+      expect(clock.now() - start).toBe(120_000)
+      expect(model.signals[0]?.aborted).toBe(true)
+      expect(model.open).toBe(0)
+    })
+
+    it('gives up on one that stops in the middle, but not on a slow one', async () => {
+      const slow: FakeStep[] = [119_000, { type: 'text', text: 'a' }, 59_000, { type: 'text', text: 'b' }, 59_000]
+      const { run, clock } = setUp(
+        (clock) => [
+          fakeModel(
+            'm',
+            [
+              [...slow, ...saying('c')],
+              [...slow, 'hang'],
+            ],
+            { clock },
+          ),
+        ],
+        once,
+      )
+      expect((await run()).text).toBe('abc')
+      const start = clock.now()
+      expect(await rejection(run())).toMatchObject({ kind: 'timeout', message: expect.stringMatching(/stopped in the middle .* 60 s/) })
+      expect(clock.now() - start).toBe(119_000 + 59_000 + 60_000)
+    })
+
+    it('also holds where the limit between chunks is the longer one', async () => {
+      const timing = { triesPerAttempt: 1, firstChunkMs: 10, betweenChunksMs: 1_000 }
+      const { run, clock } = setUp((clock) => [fakeModel('m', [[5, { type: 'text', text: 'a' }, 'hang']], { clock })], { timing })
+      const start = clock.now()
+      expect(await rejection(run())).toMatchObject({ kind: 'timeout' })
+      expect(clock.now() - start).toBe(1_005)
+    })
+
+    it('takes a whole reply whose stream does not end', async () => {
+      const model = fakeModel('m', [[...saying('whole'), 'hang']])
+      const { run } = setUp(() => [model])
+      expect((await run()).text).toBe('whole')
+      expect(model.open).toBe(0)
+    })
+
+    it('leaves no timer behind', async () => {
+      const { run, clock } = setUp((clock) => [fakeModel('m', [failing('server'), saying('ok')], { clock })])
+      await run()
+      expect(clock.timers).toBe(0)
+    })
+  })
+
+  describe('a stream that breaks its contract is a failed attempt', () => {
+    const finish = { type: 'finish', reason: 'stop', usage: { inputTokens: 5, outputTokens: 5 } } as const
+    it.each<[string, FakeStep[], string]>([
+      ['no finish', [{ type: 'text', text: 'short ans' }], 'cut-stream'],
+      ['nothing at all', [], 'cut-stream'],
+      ['two finishes', [finish, finish], 'server'],
+      ['something after finish', [finish, { type: 'text', text: 'more' }], 'server'],
+      ['an unknown piece', [{ type: 'sound' } as never], 'server'],
+      ['a piece that is none', [null as never], 'server'],
+      ['a text that is none', [{ type: 'text' } as never], 'server'],
+      ['a throw that is no model error', [new TypeError('x is not a function')], 'server'],
+    ])('%s', async (_, steps, kind) => {
+      const model = fakeModel('m', [steps, saying('ok')])
+      const { run, failures } = setUp(() => [model])
+      expect((await run()).text).toBe('ok')
+      expect(failures).toMatchObject([{ attempt: 1, error: { code: 'MODEL_FAILED', details: { kind } } }])
+      expect(model.open).toBe(0)
+    })
+
+    it('reports what it used, where that came', async () => {
+      const { run, failures } = setUp(() => [fakeModel('m', [[finish, finish], saying('ok')])])
+      await run()
+      expect(failures).toMatchObject([{ usage: finish.usage, costUsd: 0.000055 }])
+    })
+
+    it('generate that throws, or returns no stream', async () => {
+      const throws: Model = { ...fakeModel('a', []), generate: () => { throw new Error('no') } } // biome-ignore format: one line
+      const nothing: Model = { ...fakeModel('b', []), generate: () => undefined as never }
+      const { run, failures } = setUp(() => [throws, nothing, fakeModel('c', [saying('ok')])], { timing: { triesPerAttempt: 1 } })
+      expect((await run()).model).toBe('c')
+      expect(failures.map(({ error }) => error.code)).toEqual(['MODEL_FAILED', 'MODEL_FAILED'])
+    })
+
+    it('keeps a model error of another copy of the package', async () => {
+      const foreign = Object.assign(new Error('no key'), {
+        [Symbol.for('baton.error')]: true,
+        code: 'MODEL_FAILED',
+        kind: 'unauthorized',
+        retryable: false,
+        details: {},
+      })
+      const { run, sends } = setUp(() => [fakeModel('m', [[foreign]])])
+      expect(await rejection(run())).toMatchObject({ kind: 'unauthorized' })
+      expect(sends).toHaveLength(1)
+    })
+
+    it('does not send again what ended in another error of Baton', async () => {
+      const { run, sends } = setUp(() => [fakeModel('m', [[new BatonError('INVALID_STATE', 'the script is at its end')]])])
+      expect(await rejection(run())).toMatchObject({ kind: 'bad-request', message: expect.stringMatching(/the script is at its end/) })
+      expect(sends).toHaveLength(1)
+    })
+
+    it('keeps what was thrown as the cause', async () => {
+      const thrown = new TypeError('odd')
+      const { run } = setUp(() => [fakeModel('m', [[thrown]])])
+      const error = await rejection(run())
+      expect((error.cause as Error).cause).toBe(thrown)
+    })
+  })
+
+  describe('accept', () => {
+    it('judges a reply before it is returned; a refused one is recorded with what it cost', async () => {
+      const first = fakeModel('a', [saying('meh')])
+      const seen: string[] = []
+      const { run, failures, outcomes } = setUp(() => [
+        {
+          model: first,
+          accept: async (reply) => {
+            seen.push(reply.text)
+            return { accepted: false, reason: 'too short' }
+          },
+        },
+        fakeModel('b', [saying('good')]),
+      ])
+      expect((await run()).text).toBe('good')
+      expect(seen).toEqual(['meh'])
+      expect(failures).toMatchObject([
+        { attempt: 1, final: false, error: { code: 'NOT_ACCEPTED', message: 'too short' }, usage: { inputTokens: 100 }, costUsd: 0.0002 },
+      ])
+      expect(outcomes.map(({ result }) => result)).toEqual(['not-accepted', 'ok'])
+    })
+
+    it('does not judge the last reply that can be had', async () => {
+      const accept = vi.fn(async () => ({ accepted: false }))
+      const cloud = fakeModel('cloud', [saying('x')], { info: { location: 'public' } })
+      const { run } = setUp(() => [{ model: fakeModel('a', [saying('all there is')]), accept }, { model: cloud }], {
+        sensitivity: 'restricted',
+      })
+      expect((await run()).text).toBe('all there is')
+      expect(accept).not.toHaveBeenCalled()
+    })
+
+    it('counts a judge that throws as a no', async () => {
+      const accept = async () => {
+        throw new Error('no compiler')
+      }
+      const { run, failures } = setUp(() => [{ model: fakeModel('a', [saying('x')]), accept }, fakeModel('b', [saying('ok')])])
+      expect((await run()).model).toBe('b')
+      expect(failures[0]?.error.message).toBe('the reply could not be judged: no compiler')
+    })
+  })
+
+  describe('abort', () => {
+    const aborting = (
+      at: (abort: () => void) => { attempts: (Model | Attempt)[]; options?: Partial<ExecutorOptions>; abortAtMs?: number },
+    ) => {
+      const controller = new AbortController()
+      const clock = createVirtualClock()
+      const { attempts, options, abortAtMs } = at(() => controller.abort(new Error('enough')))
+      const made = setUp(() => attempts, {
+        clock,
+        health: createModelHealthBook({ failuresToOpen: 1 }, { clock, random: () => 1 }),
+        ...options,
+        signal: controller.signal,
+      })
+      if (abortAtMs !== undefined) clock.setTimer(() => controller.abort(new Error('enough')), abortAtMs)
+      return { ...made, clock, run: () => clock.run(made.start()) }
+    }
+
+    it('before the call sends nothing', async () => {
+      const model = fakeModel('m', [saying('x')])
+      const { run, failures } = aborting((abort) => {
+        abort()
+        return { attempts: [model] }
+      })
+      expect(await rejection(run())).toMatchObject({ code: 'ABORTED', message: 'The model call was aborted: enough' })
+      expect(model.requests).toEqual([])
+      expect(codes(failures)).toEqual([['m', 1, 'ABORTED', true]])
+    })
+
+    it.each<[string, FakeStep[]]>([
+      ['before the first chunk', ['hang']],
+      ['between chunks', [{ type: 'text', text: 'a' }, 'hang']],
+      ['after finish', [...saying('a'), 'hang']],
+    ])('%s is prompt, even where the provider ignores its signal, and closes the stream', async (_, steps) => {
+      const model = fakeModel('m', [steps])
+      const { run, failures, clock, outcomes, health } = aborting(() => ({
+        attempts: [model, fakeModel('n', [saying('x')])],
+        abortAtMs: 10,
+      }))
+      const start = clock.now()
+      expect(await rejection(run())).toMatchObject({ code: 'ABORTED' })
+      expect(clock.now() - start).toBe(10)
+      expect(model.signals[0]?.reason).toMatchObject({ code: 'ABORTED' })
+      expect(model.open).toBe(0)
+      expect(codes(failures)).toEqual([['m', 1, 'ABORTED', true]])
+      expect(failures[0]?.ms).toBe(10)
+      expect(outcomes).toEqual([])
+      expect(health.get('m')).toEqual({ breaker: 'closed', failuresInARow: 0 })
+      expect(clock.timers).toBe(0)
+    })
+
+    it('during a back-off', async () => {
+      const model = fakeModel('m', [failing('rate-limited', 50_000)])
+      const { run, failures } = aborting(() => ({ attempts: [model], abortAtMs: 10 }))
+      expect(await rejection(run())).toMatchObject({ code: 'ABORTED' })
+      expect(model.requests).toHaveLength(1)
+      expect(codes(failures)).toEqual([
+        ['m', 1, 'MODEL_FAILED', false],
+        ['m', 2, 'ABORTED', true],
+      ])
+    })
+
+    it('while it waits for a breaker', async () => {
+      const model = fakeModel('m', [failing('server')])
+      const { run, failures } = aborting(() => ({ attempts: [model], abortAtMs: 1_000 }))
+      expect(await rejection(run())).toMatchObject({ code: 'ABORTED' })
+      expect(model.requests).toHaveLength(1)
+      expect(codes(failures).at(-1)).toEqual(['m', 2, 'ABORTED', true])
+    })
+
+    it('while a failure is being recorded', async () => {
+      const other = fakeModel('n', [saying('x')])
+      const recorded: ModelFailed[] = []
+      const { run } = aborting((abort) => ({
+        attempts: [fakeModel('m', [failing('unauthorized')]), other],
+        options: {
+          onFailed: async (failure) => {
+            recorded.push(failure)
+            abort()
+          },
+        },
+      }))
+      expect(await rejection(run())).toMatchObject({ code: 'ABORTED' })
+      expect(other.requests).toEqual([])
+      expect(codes(recorded)).toEqual([
+        ['m', 1, 'MODEL_FAILED', false],
+        ['n', 2, 'ABORTED', true],
+      ])
+    })
+
+    it('while the last failure is being recorded: the failure stands', async () => {
+      const recorded: ModelFailed[] = []
+      const { run } = aborting((abort) => ({
+        attempts: [fakeModel('m', [failing('unauthorized')])],
+        options: {
+          onFailed: async (failure) => {
+            recorded.push(failure)
+            abort()
+          },
+        },
+      }))
+      expect(await rejection(run())).toMatchObject({ kind: 'unauthorized' })
+      expect(recorded).toHaveLength(1)
+    })
+
+    it('while a reply is judged', async () => {
+      const other = fakeModel('n', [saying('x')])
+      const { run, failures } = aborting(() => ({
+        attempts: [{ model: fakeModel('m', [saying('x')]), accept: () => new Promise(() => {}) }, other],
+        abortAtMs: 10,
+      }))
+      expect(await rejection(run())).toMatchObject({ code: 'ABORTED' })
+      expect(other.requests).toEqual([])
+      expect(codes(failures)).toEqual([['m', 1, 'ABORTED', true]])
+    })
+
+    it('out of a listener', async () => {
+      const model = fakeModel('m', [saying('x')])
+      for (const name of ['onSend', 'onDelta'] as const) {
+        const { run } = aborting((abort) => ({ attempts: [model], options: { [name]: abort } }))
+        expect(await rejection(run())).toMatchObject({ code: 'ABORTED' })
+      }
+      expect(model.open).toBe(0)
+    })
+
+    it('by an error of Baton keeps that error', async () => {
+      const reason = new BatonError('LOST_OWNERSHIP', 'somebody else drives')
+      const { run } = setUp(() => [fakeModel('m', [['hang']])], { signal: AbortSignal.abort(reason) })
+      expect(await rejection(run())).toBe(reason)
+    })
+  })
+
+  it('ends with the error of a record that could not be made, and sends nothing more', async () => {
+    const full = new BatonError('STORE_FULL', 'no room')
+    const model = fakeModel('m', [failing('server')])
+    const { run } = setUp(() => [model], { onFailed: () => Promise.reject(full) })
+    expect(await rejection(run())).toBe(full)
+    expect(model.requests).toHaveLength(1)
+  })
+
+  it('ends with what a listener throws, and closes the stream', async () => {
+    const model = fakeModel('m', [saying('x')])
+    for (const name of ['onSend', 'onDelta', 'mintCallId'] as const) {
+      const odd = new BatonError('INVALID_STATE', name)
+      const calls = fakeModel('m', [
+        [{ type: 'text', text: 'a' }, { type: 'tool-call', index: 0, name: 'x', arguments: '' }, ...saying('b')],
+      ])
+      const { run, health } = setUp(() => [name === 'mintCallId' ? calls : model], {
+        [name]: () => {
+          throw odd
+        },
+      })
+      expect(await rejection(run())).toBe(odd)
+      expect(health.get('m').failuresInARow).toBe(0)
+    }
+    expect(model.open).toBe(0)
+  })
+
+  it('does not lose a reply to a router that fails to learn', async () => {
+    const onOutcome = () => {
+      throw new Error('bug')
+    }
+    expect((await setUp(() => [fakeModel('m', [saying('ok')])], { onOutcome }).run()).text).toBe('ok')
+  })
+
+  it('rejects an empty route with NO_ELIGIBLE_MODEL', async () => {
+    expect(await rejection(setUp(() => []).run())).toMatchObject({ code: 'NO_ELIGIBLE_MODEL' })
+  })
+
+  it('checks its timing', async () => {
+    for (const timing of [
+      { triesPerAttempt: 0 },
+      { backoffBaseMs: -1 },
+      { firstChunkMs: Number.NaN },
+      { maxWaitMs: 1e9 },
+      { tries: 3 } as never,
+    ]) {
+      const error = await rejection(setUp(() => [fakeModel('m', [saying('x')])], { timing }).run())
+      expect(error.code).toBe('INVALID_OPTIONS')
+      expect(error.message).toContain(Object.keys(timing)[0])
+    }
+  })
+})
