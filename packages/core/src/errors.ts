@@ -3,6 +3,7 @@ const marker = Symbol.for('baton.error')
 /** What went wrong, for code to branch on. Each code is thrown on a tested path and explained in docs/reference/errors.md. */
 export type BatonErrorCode =
   | 'ABORTED'
+  | 'CHECK_NOT_STARTED'
   | 'CLOSED'
   | 'CONFLICT'
   | 'CORRUPT_LOG'

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Autonomy } from './envelope.ts'
+import { TaskLimits } from './task-events.ts'
 
 /** A process takes over driving the task. The highest epoch is the driver; what a lower one appends is refused. */
 export const DriverClaimed = z.object({
@@ -15,6 +16,10 @@ export type ControlTaken = z.infer<typeof ControlTaken>
 
 export const ControlReturned = z.object({ leaseId: z.string(), note: z.string().optional() })
 export type ControlReturned = z.infer<typeof ControlReturned>
+
+/** Replaces the task's limits; fields left out do not bind any more. */
+export const LimitsSet = z.object({ limits: TaskLimits })
+export type LimitsSet = z.infer<typeof LimitsSet>
 
 export const AutonomySet = z.object({ level: Autonomy })
 export type AutonomySet = z.infer<typeof AutonomySet>

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { BlobRef } from './envelope.ts'
+import { BlobRef, Sensitivity } from './envelope.ts'
 
 export const Attachment = z.object({ mediaType: z.string(), blob: BlobRef, name: z.string().optional() })
 export type Attachment = z.infer<typeof Attachment>
@@ -8,6 +8,7 @@ export type Attachment = z.infer<typeof Attachment>
 export const MessageSent = z.object({
   text: z.string(),
   attachments: z.array(Attachment).optional(),
+  sensitivity: Sensitivity.optional(),
   /** Makes saying it again a no-op. */
   key: z.string().optional(),
 })

@@ -38,6 +38,7 @@ const builtIn: { readonly [K in EventType]: z.ZodType } = {
   'control.taken': control.ControlTaken,
   'control.returned': control.ControlReturned,
   'autonomy.set': control.AutonomySet,
+  'limits.set': control.LimitsSet,
   'model.called': model.ModelCalled,
   'model.finished': model.ModelFinished,
   'model.failed': model.ModelFailed,

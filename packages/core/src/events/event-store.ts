@@ -5,7 +5,7 @@ import { RunOutcome, Spend } from './task-events.ts'
 
 /** Something that waits for a person. */
 export const WaitingItem = z.object({
-  kind: z.enum(['approval', 'question', 'control']),
+  kind: z.enum(['approval', 'question', 'control', 'stuck']),
   /** Id to answer it with. */
   id: z.string(),
   since: z.string(),

@@ -35,6 +35,7 @@ export interface EventTypes {
   'control.taken': control.ControlTaken
   'control.returned': control.ControlReturned
   'autonomy.set': control.AutonomySet
+  'limits.set': control.LimitsSet
   'model.called': model.ModelCalled
   'model.finished': model.ModelFinished
   'model.failed': model.ModelFailed

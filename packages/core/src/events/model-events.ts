@@ -35,6 +35,8 @@ export const ModelCalled = z.object({
   model: z.string(),
   why: z.array(Consideration),
   sensitivity: Sensitivity,
+  /** `log`: the prompt is the projection of this log; `own`: the caller brought its own messages. */
+  prompt: z.enum(['log', 'own']),
   /** The last seq that its prompt includes. */
   upTo: z.int().nonnegative(),
   /** Which projection of the log the prompt is; it rises with a compaction or a restore. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { BlobRef } from './envelope.ts'
 
 export const Isolation = z.enum(['none', 'process', 'container', 'vm'])
 export type Isolation = z.infer<typeof Isolation>
@@ -11,6 +12,8 @@ export const SandboxStarted = z.object({
   /** False where a sandbox that was there before was found again. */
   fresh: z.boolean(),
   ms: z.number().nonnegative(),
+  /** The workspace as it was copied in: a JSON list of path, mode and SHA-256. */
+  baseline: BlobRef.optional(),
 })
 export type SandboxStarted = z.infer<typeof SandboxStarted>
 

@@ -1,0 +1,188 @@
+import type { Event, LoggedEvent } from '../events/event.ts'
+import { isKnown } from '../events/event.ts'
+import type { ModelFinished } from '../events/model-events.ts'
+import { estimateMessageTokens } from '../models/estimate-tokens.ts'
+import type { MessagePart, ModelMessage } from '../models/model.ts'
+
+/** A message with where it came from. */
+interface Entry {
+  readonly message: ModelMessage
+  readonly tokens: number
+  /** The last seq that was known when it was put in its place. */
+  readonly upTo: number
+  /** Begins with a reply of a model: a place where the list can be cut without tearing calls from their results. */
+  readonly cut: boolean
+}
+
+/**
+ * The prompt that a log stands for. It only grows, and only at model calls, so that each prompt begins with the one before it and
+ * providers' prompt caches hit; a compaction starts it anew. Within a step: the reply, the results of its calls in call order, then what
+ * else came in.
+ */
+export interface Projection {
+  /** Rises with each compaction. */
+  readonly number: number
+  /** The messages up to the last `advance`. The array is replaced by a compaction, and only grows otherwise. */
+  readonly messages: readonly ModelMessage[]
+  /** Estimated size of `messages`. */
+  readonly tokens: number
+  apply(event: LoggedEvent): void
+  /** Puts everything up to this seq in its place. */
+  advance(upTo: number): void
+  /** Where a compaction could cut so that at most `keepTokens` stay: the seq its summary would stand for, and the messages it replaces. */
+  cutFor(keepTokens: number): { readonly upTo: number; readonly replaced: readonly ModelMessage[] } | undefined
+}
+
+/** Starts the projection of a log. */
+export function createProjection(): Projection {
+  let number = 0
+  let entries: Entry[] = []
+  let messages: ModelMessage[] = []
+  let tokens = 0
+  let goal: ModelMessage | undefined
+  let started = false
+  let pending: Event[] = []
+  const logPrompts = new Set<string>()
+
+  function add(message: ModelMessage, upTo: number, cut = false): void {
+    const size = estimateMessageTokens(message)
+    entries.push({ message, tokens: size, upTo, cut })
+    messages.push(message)
+    tokens += size
+  }
+
+  function advance(upTo: number): void {
+    if (pending.length === 0 || (pending[0] as Event).seq > upTo) return
+    const batch = pending.filter((event) => event.seq <= upTo)
+    pending = pending.filter((event) => event.seq > upTo)
+    const results = new Map<string, Event<'tool.finished'>>()
+    for (const event of batch) if (event.type === 'tool.finished') results.set(event.data.callId, event)
+    const placed = new Set<string>()
+    for (const event of batch) {
+      if (event.type !== 'model.finished') continue
+      add(assistantMessage(event.data), upTo, true)
+      for (const call of event.data.toolCalls) {
+        placed.add(call.callId)
+        const result = results.get(call.callId)
+        add(
+          {
+            role: 'tool',
+            callId: call.callId,
+            tool: call.tool,
+            text: result ? toolText(result.data) : 'This call was not run.',
+            failed: result?.data.outcome !== 'ok',
+          },
+          upTo,
+        )
+      }
+    }
+    for (const event of batch) {
+      if (event.type === 'tool.finished' && !placed.has(event.data.callId)) {
+        add(user(`Result of the earlier call ${event.data.callId} (${event.data.tool}): ${toolText(event.data)}`), upTo)
+      } else {
+        const message = otherMessage(event)
+        if (message) add(message, upTo)
+      }
+    }
+  }
+
+  return {
+    get number() {
+      return number
+    },
+    get messages() {
+      return messages
+    },
+    get tokens() {
+      return tokens
+    },
+    advance,
+    apply(event) {
+      if (!isKnown(event)) return
+      switch (event.type) {
+        case 'task.created':
+          goal = user(event.data.goal)
+          add(goal, event.seq)
+          return
+        case 'run.started':
+          if (started && event.data.trigger === 'start') pending.push(event)
+          started = true
+          return
+        case 'model.called':
+          if (event.data.prompt === 'log') {
+            logPrompts.add(event.data.modelCallId)
+            advance(event.data.upTo)
+          }
+          return
+        case 'model.finished':
+          if (logPrompts.delete(event.data.modelCallId)) pending.push(event)
+          return
+        case 'tool.finished':
+        case 'message.sent':
+          pending.push(event)
+          return
+        case 'context.compacted': {
+          number = event.data.projection
+          const kept = entries.filter((entry) => entry.upTo > event.data.upTo)
+          entries = []
+          messages = []
+          tokens = 0
+          if (goal) add(goal, event.data.upTo)
+          add(user(`What was done so far, in short, since the conversation became too long:\n\n${event.data.summary}`), event.data.upTo)
+          for (const entry of kept) add(entry.message, entry.upTo, entry.cut)
+          return
+        }
+        default:
+          return
+      }
+    },
+    cutFor(keepTokens) {
+      let kept = 0
+      let best: number | undefined
+      for (let index = entries.length - 1; index > 1; index--) {
+        const entry = entries[index] as Entry
+        kept += entry.tokens
+        if (kept > keepTokens) break
+        // Everything before the cut has to be older by its `upTo`, since that is how the kept part is told apart on a replay.
+        if (entry.cut && (entries[index - 1] as Entry).upTo < entry.upTo) best = index
+      }
+      const index = best ?? entries.length
+      const last = entries[index - 1]
+      return last && index > 2 ? { upTo: last.upTo, replaced: messages.slice(1, index) } : undefined
+    },
+  }
+}
+
+function assistantMessage(reply: ModelFinished): ModelMessage {
+  return {
+    role: 'assistant',
+    text: reply.refusal && !reply.text ? reply.refusal : reply.text,
+    toolCalls: reply.toolCalls.map((call) => ({
+      callId: call.callId,
+      tool: call.tool,
+      arguments: call.malformed !== undefined && typeof call.input === 'string' ? call.input : JSON.stringify(call.input),
+    })),
+    ...(reply.reasoning !== undefined && { reasoning: reply.reasoning }),
+    ...(reply.opaque !== undefined && { opaque: reply.opaque }),
+  }
+}
+
+function toolText(result: Event<'tool.finished'>['data']): string {
+  return result.outcome === 'ok' || result.outcome === 'failed' ? result.output : `[${result.outcome}] ${result.output}`
+}
+
+function otherMessage(event: Event): ModelMessage | undefined {
+  if (event.type === 'run.started') return user('Go on with the task.')
+  if (event.type !== 'message.sent') return undefined
+  const { actor, data } = event
+  if (actor.kind === 'agent') return { role: 'assistant', text: data.text, toolCalls: [] }
+  const name = actor.kind === 'human' ? (actor.name ?? (actor.id === 'user' ? undefined : actor.id)) : undefined
+  const images = (data.attachments ?? [])
+    .filter(({ mediaType }) => mediaType.startsWith('image/'))
+    .map(({ mediaType, blob }): MessagePart => ({ type: 'image-ref', mediaType, blob }))
+  return { role: 'user', parts: [{ type: 'text', text: name === undefined ? data.text : `${name}: ${data.text}` }, ...images] }
+}
+
+function user(text: string): ModelMessage {
+  return { role: 'user', parts: [{ type: 'text', text }] }
+}

@@ -1,0 +1,61 @@
+import { BatonError } from '../errors.ts'
+import { systemActor } from '../events/envelope.ts'
+import type { CheckSpec } from '../events/task-events.ts'
+import type { CheckFinished } from '../events/workspace-events.ts'
+import { exec } from '../sandbox/exec.ts'
+import type { ActiveRun } from './run-context.ts'
+import { throwIfStopped } from './run-context.ts'
+
+const defaultTimeoutMs = 10 * 60_000
+const maxOutputBytes = 8 * 1024
+
+/** Runs the task's checks one after the other and writes down how each went. */
+export async function runChecks(active: ActiveRun, checks: readonly CheckSpec[], round: number): Promise<readonly CheckFinished[]> {
+  const results: CheckFinished[] = []
+  for (const check of checks) {
+    const result = await runCheck(active, check, round)
+    await active.runtime.drive([{ type: 'check.finished', actor: systemActor, data: result }])
+    results.push(result)
+  }
+  return results
+}
+
+async function runCheck(active: ActiveRun, check: CheckSpec, round: number): Promise<CheckFinished> {
+  const { signal, runId } = active
+  const sandbox = await active.sandbox.get(signal)
+  const { exit, output, ms } = await exec(sandbox, check.command, {
+    timeoutMs: check.timeoutMs ?? defaultTimeoutMs,
+    maxOutputBytes,
+    signal,
+  })
+  throwIfStopped(active)
+  const passed = exit.reason === 'exited' && exit.code === 0
+  // What a POSIX shell says of a command that is not there, or cannot be run (POSIX.1-2024, 2.8.2).
+  const notStarted = exit.code === 127 || exit.code === 126
+  const ended = exit.reason === 'exited' ? '' : `\n[the command ended by ${exit.reason}]`
+  return {
+    ...{ runId, name: check.name, command: check.command, round },
+    outcome: passed ? 'passed' : notStarted ? 'error' : 'failed',
+    exitCode: exit.code,
+    output: output + ended,
+    ms: Math.round(ms),
+  }
+}
+
+/** What the agent is told of checks that did not pass. */
+export function describeFailures(results: readonly CheckFinished[]): string {
+  const failed = results.filter(({ outcome }) => outcome !== 'passed')
+  const texts = failed.map(({ command, exitCode, output }) => `$ ${command}\n(exit code ${exitCode ?? 'none'})\n${output}`)
+  return `The task is not done yet: ${failed.length === 1 ? 'a check does' : 'these checks do'} not pass.\n\n${texts.join('\n\n')}`
+}
+
+/** The error of a run whose checks could not even be started. */
+export function notStartedError(results: readonly CheckFinished[]): BatonError | undefined {
+  const check = results.find(({ outcome }) => outcome === 'error')
+  if (!check) return undefined
+  return new BatonError(
+    'CHECK_NOT_STARTED',
+    `The check "${check.name}" could not be started (exit code ${check.exitCode}): ${check.output.trim().slice(-300)}. Install in the sandbox what it needs, or correct the command.`,
+    { details: { name: check.name, command: check.command } },
+  )
+}

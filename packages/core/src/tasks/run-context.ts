@@ -1,0 +1,42 @@
+import { BatonError } from '../errors.ts'
+import { until } from '../events/event-stream.ts'
+import type { SlotHold } from './run-slots.ts'
+import type { TaskRuntime } from './runtime.ts'
+import type { TaskSandbox } from './task-sandbox.ts'
+
+/** One run under way in this process. */
+export interface ActiveRun {
+  readonly runtime: TaskRuntime
+  readonly runId: string
+  readonly hold: SlotHold
+  readonly sandbox: TaskSandbox
+  /** Memory of the task's tools, lost with the process. */
+  readonly memory: Map<string, unknown>
+  /** Aborts with the reason why the run stops here: cancelled, a limit of time, closed, lost ownership. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * The safe point before each step: passes when the run goes on, waits while it is paused.
+ *
+ * @throws BatonError what ended the run
+ */
+export async function ready(active: ActiveRun): Promise<void> {
+  const { runtime, runId, signal, hold } = active
+  throwIfStopped(active)
+  if (!runtime.state.run?.paused) return
+  await hold.yieldFor(() =>
+    until(runtime.stream, () => (runtime.state.run?.runId === runId && runtime.state.run.paused ? undefined : true), signal, 'The run'),
+  )
+  throwIfStopped(active)
+}
+
+/** Throws what stopped the run, if anything has. */
+export function throwIfStopped({ runtime, runId, signal }: ActiveRun): void {
+  if (signal.aborted)
+    throw BatonError.isInstance(signal.reason) ? signal.reason : new BatonError('ABORTED', 'The run was stopped.', { cause: signal.reason })
+  const { run } = runtime.state
+  if (run?.runId !== runId) throw new BatonError('INVALID_STATE', 'The run is over; its agent cannot act any more.')
+  if (run.cancelled)
+    throw new BatonError('ABORTED', `The run was cancelled${run.cancelled.reason === undefined ? '' : `: ${run.cancelled.reason}`}.`)
+}

@@ -1,0 +1,140 @@
+import { resolve } from 'node:path'
+import { BatonError, messageOf } from '../errors.ts'
+import { systemActor } from '../events/envelope.ts'
+import type { EventDraft } from '../events/event.ts'
+import type { Sandbox, SandboxProvider } from '../sandbox/sandbox.ts'
+import { copyIn } from '../workspace/workspace-copy.ts'
+import type { TaskRuntime } from './runtime.ts'
+
+/** The label by which a task's sandbox is found again. */
+export const taskLabel = 'baton.task'
+
+/** The sandbox of one task: started when it is first needed, found again after a restart. */
+export interface TaskSandbox {
+  get(signal: AbortSignal): Promise<Sandbox>
+  /** The sandbox, if it was started here. */
+  readonly started: Promise<Sandbox> | undefined
+  /** Closes it for good. */
+  end(): Promise<void>
+}
+
+/** Makes the handle; starts nothing. */
+export function createTaskSandbox(runtime: TaskRuntime, borrowed?: TaskSandbox): TaskSandbox {
+  let current: Promise<Sandbox> | undefined
+  return {
+    get started() {
+      return current
+    },
+    get(signal) {
+      if (borrowed) return borrowed.get(signal)
+      current ??= open(runtime, signal)
+      // A start that failed may be tried again.
+      current.catch(() => {
+        current = undefined
+      })
+      return current
+    },
+    async end() {
+      const { sandbox } = runtime.state
+      if (!sandbox || borrowed) return
+      const provider = runtime.parts.sandboxes.get(sandbox.provider)
+      const handle = current ?? provider?.attach(sandbox.sandboxId)
+      await handle?.then((found) => found.close()).catch(ignoreGone)
+      current = undefined
+    },
+  }
+}
+
+function ignoreGone(error: unknown): void {
+  if (!BatonError.isInstance(error, 'UNKNOWN_SANDBOX') && !BatonError.isInstance(error, 'SANDBOX_LOST')) throw error
+}
+
+function providerOf(runtime: TaskRuntime): SandboxProvider {
+  const { sandboxes } = runtime.parts
+  const name = runtime.state.created.sandbox
+  const provider = name === undefined ? sandboxes.values().next().value : sandboxes.get(name)
+  if (provider) return provider
+  throw new BatonError(
+    'UNKNOWN_SANDBOX',
+    `There is no sandbox provider ${JSON.stringify(name)}; known: ${[...sandboxes.keys()].join(', ')}.`,
+  )
+}
+
+async function open(runtime: TaskRuntime, signal: AbortSignal): Promise<Sandbox> {
+  const before = runtime.state.sandbox
+  if (before) {
+    const provider = runtime.parts.sandboxes.get(before.provider) ?? providerOf(runtime)
+    try {
+      return await provider.attach(before.sandboxId, { signal })
+    } catch (error) {
+      if (!BatonError.isInstance(error, 'UNKNOWN_SANDBOX') && !BatonError.isInstance(error, 'SANDBOX_LOST')) throw error
+      await runtime.drive([
+        { type: 'sandbox.lost', actor: systemActor, data: { sandboxId: before.sandboxId, reason: messageOf(error) } },
+        {
+          type: 'message.sent',
+          actor: systemActor,
+          data: {
+            text: 'The sandbox of this task was lost. A new one is made from the workspace as it is now; earlier changes to files that were not brought back are gone.',
+          },
+        },
+      ])
+    }
+  } else {
+    await sweepOrphans(providerOf(runtime), runtime.id)
+  }
+  return create(runtime, signal)
+}
+
+/** Closes what a process left that died between starting a sandbox and writing so. */
+async function sweepOrphans(provider: SandboxProvider, taskId: string): Promise<void> {
+  for await (const { id, labels } of provider.list()) {
+    if (labels[taskLabel] === taskId) await provider.attach(id).then((orphan) => orphan.close(), ignoreGone)
+  }
+}
+
+async function create(runtime: TaskRuntime, signal: AbortSignal): Promise<Sandbox> {
+  const provider = providerOf(runtime)
+  const { workspace, autonomy } = runtime.state.created
+  const begun = performance.now()
+  const sandbox = await provider.create(
+    { labels: { [taskLabel]: runtime.id }, ...(workspace?.inPlace && { inPlace: resolve(workspace.path) }) },
+    { signal },
+  )
+  try {
+    const files = workspace && !workspace.inPlace ? await copyIn(workspace.path, sandbox, { signal }) : undefined
+    const baseline = files && (await runtime.parts.blobs.put(Buffer.from(JSON.stringify(files))))
+    const drafts: EventDraft[] = [
+      {
+        type: 'sandbox.started',
+        actor: systemActor,
+        data: {
+          sandboxId: sandbox.id,
+          provider: provider.name,
+          isolation: sandbox.isolation,
+          workdir: sandbox.workdir,
+          fresh: true,
+          ms: performance.now() - begun,
+          ...(baseline && { baseline }),
+        },
+      },
+    ]
+    if (autonomy === 'autonomous' && sandbox.isolation === 'none') drafts.push(isolationWarning(provider.name))
+    await runtime.drive(drafts)
+    return sandbox
+  } catch (error) {
+    await sandbox.close().catch(() => {})
+    throw error
+  }
+}
+
+/** What people are told when an agent runs unasked with nothing around it. */
+export function isolationWarning(provider: string): EventDraft<'warning.raised'> {
+  return {
+    type: 'warning.raised',
+    actor: systemActor,
+    data: {
+      code: 'no-isolation',
+      message: `This task is autonomous and its sandbox ("${provider}") isolates nothing: what the agent runs can reach whatever this user can. Use a sandbox with isolation, or supervise it.`,
+    },
+  }
+}

@@ -1,0 +1,265 @@
+import { BatonError } from '../errors.ts'
+import type { Event, EventTypes, LoggedEvent } from '../events/event.ts'
+import { isKnown } from '../events/event.ts'
+import type { ModelFinished } from '../events/model-events.ts'
+import type { Spend, TaskLimits } from '../events/task-events.ts'
+import { addSpend, noSpend, spendOf } from './task-summary.ts'
+
+/** Where one tool call stands. */
+export interface CallState {
+  readonly callId: string
+  /** Id of the `tool.called` event. */
+  calledId: string
+  readonly tool: string
+  readonly effect: string | undefined
+  input: unknown
+  /** Id of its approval request, once there is one. */
+  approvalId?: string
+  started: boolean
+  /** Seq of the `tool.finished` event. */
+  finishedSeq?: number
+}
+
+/** Where one request for approval stands. */
+export interface ApprovalState {
+  readonly request: EventTypes['approval.requested']
+  decision?: EventTypes['approval.decided']
+}
+
+/** An open run. */
+export interface RunState {
+  readonly runId: string
+  readonly startedAt: string
+  spent: Spend
+  cancelled?: { readonly reason: string | undefined; readonly by: Event['actor'] }
+  paused?: EventTypes['run.paused']
+  /** Rounds of checks that were finished. */
+  checkRound: number
+  /** The last reply to a prompt made from the log. */
+  lastReply?: ModelFinished
+}
+
+/** A sub-task. */
+export interface DelegationState {
+  readonly childId: string
+  readonly goal: string
+  readonly reserved: TaskLimits
+  settled?: EventTypes['task.settled']
+}
+
+/** A task as the fold of its events: what the driver has to know, updated by each event and never computed from the start again. */
+export interface TaskState {
+  readonly created: EventTypes['task.created']
+  readonly run: RunState | undefined
+  readonly runs: number
+  /** As they are now. */
+  readonly limits: TaskLimits
+  readonly epoch: number
+  readonly closed: boolean
+  /** Model calls so far, for minting ids. */
+  readonly modelCalls: number
+  readonly calls: ReadonlyMap<string, CallState>
+  readonly approvals: ReadonlyMap<string, ApprovalState>
+  readonly questions: ReadonlyMap<string, EventTypes['question.asked'] & { answer?: string }>
+  /** Keys of what was said or asked once. */
+  readonly saidKeys: ReadonlySet<string>
+  readonly questionsByKey: ReadonlyMap<string, string>
+  readonly delegations: ReadonlyMap<string, DelegationState>
+  /** Scopes that need no approval any more in this task. */
+  readonly remembered: ReadonlySet<string>
+  /** Messages for the agent that are in no prompt yet. */
+  readonly unseen: number
+  /** The model that answered last. */
+  readonly lastModel: string | undefined
+  readonly sandbox: EventTypes['sandbox.started'] | undefined
+  apply(event: LoggedEvent): void
+}
+
+/** Starts the fold. */
+export function createTaskState(taskId: string): TaskState {
+  let created: EventTypes['task.created'] | undefined
+  let run: RunState | undefined
+  let limits: TaskLimits = {}
+  let unseenSeqs: number[] = []
+  const logPrompts = new Set<string>()
+  const calls = new Map<string, CallState>()
+  const approvals = new Map<string, ApprovalState>()
+  const questions = new Map<string, EventTypes['question.asked'] & { answer?: string }>()
+  const questionsByKey = new Map<string, string>()
+  const delegations = new Map<string, DelegationState>()
+  const saidKeys = new Set<string>()
+  const remembered = new Set<string>()
+  const facts = {
+    runs: 0,
+    epoch: 0,
+    closed: false,
+    modelCalls: 0,
+    lastModel: undefined as string | undefined,
+    sandbox: undefined as EventTypes['sandbox.started'] | undefined,
+  }
+
+  type Handlers = { [K in Event['type']]?: (event: Event<K>) => void }
+  const handlers: Handlers = {
+    'task.created': ({ data }) => {
+      created = data
+      limits = data.limits
+    },
+    'task.closed': () => {
+      facts.closed = true
+      facts.sandbox = undefined
+    },
+    'task.delegated': ({ data }) => void delegations.set(data.key, { childId: data.childId, goal: data.goal, reserved: data.reserved }),
+    'task.settled': ({ data }) => {
+      const delegation = delegations.get(data.key)
+      if (delegation) delegation.settled = data
+    },
+    'run.started': (event) => {
+      facts.runs++
+      if (event.data.trigger === 'start' && facts.runs > 1) unseenSeqs.push(event.seq)
+      run = { runId: event.data.runId, startedAt: event.time, spent: noSpend, checkRound: 0 }
+    },
+    'run.paused': ({ data }) => {
+      if (run?.runId === data.runId) run.paused = data
+    },
+    'run.resumed': ({ data }) => {
+      if (run?.runId === data.runId) delete run.paused
+    },
+    'run.cancelled': ({ data, actor }) => {
+      if (run?.runId === data.runId) run.cancelled = { reason: data.reason, by: actor }
+    },
+    'run.finished': () => {
+      run = undefined
+      // What came up and was never decided lapses with the run.
+      for (const [id, approval] of approvals) if (!approval.decision) approvals.delete(id)
+      for (const [id, question] of questions) {
+        if (question.answer === undefined) {
+          questions.delete(id)
+          questionsByKey.delete(question.key)
+        }
+      }
+    },
+    'driver.claimed': ({ data }) => {
+      facts.epoch = data.epoch
+    },
+    'limits.set': ({ data }) => {
+      limits = data.limits
+    },
+    'message.sent': ({ data, actor, seq }) => {
+      if (data.key !== undefined) saidKeys.add(data.key)
+      if (actor.kind !== 'agent') unseenSeqs.push(seq)
+    },
+    'question.asked': ({ data }) => {
+      questions.set(data.questionId, { ...data })
+      questionsByKey.set(data.key, data.questionId)
+    },
+    'question.answered': ({ data }) => {
+      const question = questions.get(data.questionId)
+      if (question) question.answer = data.text
+    },
+    'model.called': ({ data }) => {
+      facts.modelCalls++
+      if (data.prompt !== 'log') return
+      logPrompts.add(data.modelCallId)
+      unseenSeqs = unseenSeqs.filter((seq) => seq > data.upTo)
+    },
+    'model.finished': ({ data }) => {
+      facts.lastModel = data.model
+      if (run && logPrompts.delete(data.modelCallId)) run.lastReply = data
+    },
+    'tool.called': ({ data, id }) =>
+      void calls.set(data.callId, {
+        callId: data.callId,
+        calledId: id,
+        tool: data.tool,
+        effect: data.effect,
+        input: data.input,
+        started: false,
+      }),
+    'tool.started': ({ data }) => {
+      const call = calls.get(data.callId)
+      if (!call) return
+      call.started = true
+      call.input = data.input
+    },
+    'tool.finished': ({ data, seq }) => {
+      const call = calls.get(data.callId)
+      if (!call) return
+      call.finishedSeq = seq
+      // The outcome stays in the log; holding the input too would double the task's memory.
+      call.input = undefined
+      if (call.approvalId !== undefined) approvals.delete(call.approvalId)
+    },
+    'approval.requested': ({ data }) => {
+      approvals.set(data.approvalId, { request: data })
+      const call = calls.get(data.callId)
+      if (call) call.approvalId = data.approvalId
+    },
+    'approval.decided': ({ data }) => {
+      const approval = approvals.get(data.approvalId)
+      if (!approval) return
+      approval.decision = data
+      if (data.decision === 'approved' && data.remember === 'task') remembered.add(approval.request.scope)
+    },
+    'sandbox.started': ({ data }) => {
+      facts.sandbox = data
+    },
+    'sandbox.lost': () => {
+      facts.sandbox = undefined
+    },
+    'sandbox.closed': () => {
+      facts.sandbox = undefined
+    },
+    'check.finished': ({ data }) => {
+      if (run?.runId === data.runId) run.checkRound = data.round
+    },
+  }
+
+  return {
+    get created() {
+      if (!created) throw new BatonError('CORRUPT_LOG', `The log of task ${taskId} does not begin with task.created.`)
+      return created
+    },
+    get run() {
+      return run
+    },
+    get runs() {
+      return facts.runs
+    },
+    get limits() {
+      return limits
+    },
+    get epoch() {
+      return facts.epoch
+    },
+    get closed() {
+      return facts.closed
+    },
+    get modelCalls() {
+      return facts.modelCalls
+    },
+    get lastModel() {
+      return facts.lastModel
+    },
+    get sandbox() {
+      return facts.sandbox
+    },
+    get unseen() {
+      return unseenSeqs.length
+    },
+    calls,
+    approvals,
+    questions,
+    questionsByKey,
+    delegations,
+    saidKeys,
+    remembered,
+    apply(event) {
+      if (!isKnown(event)) return
+      if (run) {
+        const spent = spendOf(event)
+        if (spent && event.type !== 'task.settled') run.spent = addSpend(run.spent, spent)
+      }
+      ;(handlers[event.type] as ((event: Event) => void) | undefined)?.(event)
+    },
+  }
+}

@@ -1,0 +1,128 @@
+import type { Event, LoggedEvent } from '../events/event.ts'
+import { isKnown } from '../events/event.ts'
+import type { TaskSummary, WaitingItem } from '../events/event-store.ts'
+import type { Spend } from '../events/task-events.ts'
+import { highestSensitivity } from '../models/sensitivity.ts'
+
+/** Nothing spent. */
+export const noSpend: Spend = { costUsd: 0, steps: 0, inputTokens: 0, outputTokens: 0 }
+
+/** Two spends together. */
+export function addSpend(a: Spend, b: Spend): Spend {
+  return {
+    costUsd: a.costUsd + b.costUsd,
+    steps: a.steps + b.steps,
+    inputTokens: a.inputTokens + b.inputTokens,
+    outputTokens: a.outputTokens + b.outputTokens,
+  }
+}
+
+/** What one event adds to what the task spent. */
+export function spendOf(event: Event): Spend | undefined {
+  if (event.type === 'task.settled') return event.data.spent
+  if (event.type !== 'model.finished' && event.type !== 'model.failed') return undefined
+  const { usage, costUsd } = event.data
+  if (event.type === 'model.failed' && !usage && !costUsd) return undefined
+  return {
+    costUsd: costUsd ?? 0,
+    steps: event.type === 'model.finished' ? 1 : 0,
+    inputTokens: usage?.inputTokens ?? 0,
+    outputTokens: usage?.outputTokens ?? 0,
+  }
+}
+
+/** The fold that makes a {@link TaskSummary}: pure, and independent of the task's length. */
+export function summarizeTask(summary: TaskSummary | undefined, event: LoggedEvent): TaskSummary {
+  const base = { ...(summary ?? empty(event)), seq: event.seq, updatedAt: event.time }
+  if (!isKnown(event)) return base
+  const change = changes(base, event)
+  return change ? withStatus({ ...base, ...change }) : base
+}
+
+function empty(event: LoggedEvent): TaskSummary {
+  return {
+    taskId: event.taskId,
+    seq: 0,
+    goal: '',
+    agent: '',
+    status: 'idle',
+    autonomy: 'supervised',
+    sensitivity: 'internal',
+    waiting: [],
+    spent: noSpend,
+    createdAt: event.time,
+    updatedAt: event.time,
+  }
+}
+
+function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | undefined {
+  switch (event.type) {
+    case 'task.created':
+      return {
+        goal: event.data.goal.slice(0, 500),
+        agent: event.data.agent,
+        autonomy: event.data.autonomy,
+        sensitivity: event.data.sensitivity,
+        ...(event.data.parent && { parentId: event.data.parent.taskId }),
+      }
+    case 'task.closed':
+      return { status: 'closed', waiting: [] }
+    case 'run.started':
+      return { runId: event.data.runId, status: 'running' }
+    case 'run.paused':
+      return event.data.runId !== summary.runId
+        ? undefined
+        : {
+            status: 'paused',
+            ...(event.data.reason === 'stuck' && {
+              waiting: added(summary, event, 'stuck', event.data.runId, event.data.detail ?? 'The agent is stuck.'),
+            }),
+          }
+    case 'run.resumed':
+      return event.data.runId !== summary.runId ? undefined : { status: 'running', waiting: removed(summary, event.data.runId) }
+    case 'run.finished': {
+      const { runId: _, ...rest } = summary
+      return { ...rest, runId: undefined, status: 'idle', outcome: event.data.outcome, waiting: [] }
+    }
+    case 'driver.claimed':
+      return { driver: { epoch: event.data.epoch, owner: event.data.owner } }
+    case 'autonomy.set':
+      return { autonomy: event.data.level }
+    case 'approval.requested':
+      return { waiting: added(summary, event, 'approval', event.data.approvalId, `${event.data.tool}: ${event.data.reason}`) }
+    case 'approval.decided':
+      return { waiting: removed(summary, event.data.approvalId) }
+    case 'question.asked':
+      return { waiting: added(summary, event, 'question', event.data.questionId, event.data.text) }
+    case 'question.answered':
+      return { waiting: removed(summary, event.data.questionId) }
+    case 'tool.finished':
+      return raised(summary, event.data.sensitivity)
+    case 'message.sent':
+      return raised(summary, event.data.sensitivity)
+    default: {
+      const spent = spendOf(event)
+      return spent && { spent: addSpend(summary.spent, spent) }
+    }
+  }
+}
+
+function added(summary: TaskSummary, event: Event, kind: WaitingItem['kind'], id: string, text: string): WaitingItem[] {
+  return [...summary.waiting, { kind, id, since: event.time, text: text.slice(0, 500) }]
+}
+
+function removed(summary: TaskSummary, id: string): WaitingItem[] {
+  return summary.waiting.filter((item) => item.id !== id)
+}
+
+function raised(summary: TaskSummary, label: TaskSummary['sensitivity'] | undefined): Partial<TaskSummary> | undefined {
+  const sensitivity = highestSensitivity(summary.sensitivity, label)
+  return sensitivity === summary.sensitivity ? undefined : { sensitivity }
+}
+
+/** A running task in which something waits for a person is `waiting`, and the other way round. */
+function withStatus(summary: TaskSummary): TaskSummary {
+  if (summary.status !== 'running' && summary.status !== 'waiting') return summary
+  const status = summary.waiting.length > 0 ? 'waiting' : 'running'
+  return status === summary.status ? summary : { ...summary, status }
+}

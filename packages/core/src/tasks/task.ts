@@ -1,0 +1,261 @@
+import { BatonError } from '../errors.ts'
+import type { Actor, Autonomy } from '../events/envelope.ts'
+import type { Event, EventDraft, EventType, LiveEvent, LoggedEvent } from '../events/event.ts'
+import type { TaskSummary } from '../events/event-store.ts'
+import type { SubscribeOptions } from '../events/event-stream.ts'
+import { TaskLimits } from '../events/task-events.ts'
+import type { Abortable } from '../options.ts'
+import { parseOptions } from '../options.ts'
+import type { ApplyResult, BaselineFile, WorkspaceChange } from '../workspace/workspace-copy.ts'
+import { applyChanges, findChanges, parseBaseline } from '../workspace/workspace-copy.ts'
+import type { OpenTask } from './open-task.ts'
+import type { RunResult } from './run.ts'
+import { AnswerOptions, ApproveOptions, AutonomyLevel, MessageOptions, RejectOptions } from './task-options.ts'
+
+/** A run under way. */
+export interface Run {
+  readonly id: string
+  /**
+   * How it ended. A limit, failing checks and a cancel are outcomes. Rejects only when the run is let go of without having ended:
+   * `CLOSED`, `LOST_OWNERSHIP`, `STORE_FULL`, `STORE_FAILED`.
+   */
+  readonly result: Promise<RunResult>
+  /** This run's events, from `run.started` to `run.finished`. */
+  events(options?: Abortable): AsyncIterable<LoggedEvent>
+}
+
+/** A task: what is to be done, and all that was said and done about it. What is called here is done in the name of `actor`. */
+export interface Task {
+  readonly id: string
+  readonly actor: Actor
+  /** Where it stands. */
+  readonly summary: TaskSummary
+  /** The same task in another's name. */
+  as(actor: Actor): Task
+  /** Starts a run, or joins the one that is open. Rejections come by `result`. Throws `INVALID_STATE` for an observer. */
+  start(): Run
+  /** All events, from the beginning or behind `after`, then live until the task is closed here. */
+  events(options?: SubscribeOptions): AsyncIterable<LoggedEvent>
+  events(options: SubscribeOptions & { readonly live: true }): AsyncIterable<LoggedEvent | LiveEvent>
+  /** Calls a listener for each new event of a type, or of every type with `*`. Returns how to stop. */
+  on<T extends EventType>(type: T, listener: (event: Event<T>) => void): () => void
+  on(type: '*', listener: (event: LoggedEvent) => void): () => void
+  /** Says something to the agent: before its next model call where it runs, else with a new run. */
+  send(
+    text: string,
+    options?: { readonly attachments?: readonly { readonly mediaType: string; readonly data: Uint8Array; readonly name?: string }[] },
+  ): Promise<void>
+  /** Stops the run at its next safe point, until `resume`. */
+  pause(): Promise<void>
+  resume(): Promise<void>
+  /** Ends the run; what runs is stopped. */
+  cancel(reason?: string): Promise<void>
+  /** Allows a call that waits, with another input where one is given. `remember: 'task'` stops asking for the same scope. */
+  approve(
+    approvalId: string,
+    options?: { readonly input?: unknown; readonly remember?: 'once' | 'task'; readonly feedback?: string },
+  ): Promise<void>
+  /** Refuses a call that waits; the feedback reaches the agent. */
+  reject(approvalId: string, options?: { readonly feedback?: string }): Promise<void>
+  answer(questionId: string, text: string): Promise<void>
+  setAutonomy(level: Autonomy): Promise<void>
+  /** Replaces the limits. */
+  setLimits(limits: TaskLimits): Promise<void>
+  /** What is different in the sandbox from the workspace as it was copied. */
+  changes(options?: Abortable): Promise<readonly WorkspaceChange[]>
+  /** Brings the changes back into the workspace: all, or none where files there have changed meanwhile. */
+  apply(options?: Abortable): Promise<ApplyResult>
+  /** Lets go of the task in this process and keeps everything as it is: an open run goes on when it is opened again. */
+  close(): Promise<void>
+  /** Ends the task for good, with its sandbox. An open run is cancelled. */
+  end(options?: { readonly reason?: string }): Promise<void>
+}
+
+/** A handle on an open task. */
+export function createTaskHandle(open: OpenTask, actor: Actor): Task {
+  const { runtime } = open
+  const { id, stream, state } = runtime
+
+  /** Intents may come from any process; another's events are read first, so that the check sees them. */
+  async function intent(draft: () => EventDraft, check?: () => void): Promise<void> {
+    if (!open.driving) await stream.catchUp()
+    const alive = (): void => {
+      if (state.closed) throw new BatonError('INVALID_STATE', `Task ${id} is closed for good; create another one.`)
+    }
+    await stream.append([draft()], {
+      check: () => {
+        alive()
+        check?.()
+      },
+    })
+  }
+
+  function openRun(): string {
+    if (state.run) return state.run.runId
+    throw new BatonError('INVALID_STATE', `Task ${id} has no open run. start() or send() begins one.`)
+  }
+
+  async function runIntent(
+    type: 'run.paused' | 'run.resumed' | 'run.cancelled',
+    more: { reason?: string },
+    check?: () => void,
+  ): Promise<void> {
+    if (!open.driving) await stream.catchUp()
+    const runId = openRun()
+    const draft = { type, actor, data: { runId, ...more } } as EventDraft
+    await intent(
+      () => draft,
+      () => {
+        if (openRun() !== runId) throw new BatonError('INVALID_STATE', `Task ${id}: the run is over.`)
+        check?.()
+      },
+    )
+  }
+
+  async function decide(approvalId: string, decision: Omit<Event<'approval.decided'>['data'], 'approvalId'>): Promise<void> {
+    await intent(
+      () => ({ type: 'approval.decided', actor, data: { approvalId, ...decision } }),
+      () => {
+        const approval = state.approvals.get(approvalId)
+        const waiting = [...state.approvals.values()].filter((one) => !one.decision).map(({ request }) => request.approvalId)
+        const hint = waiting.length === 0 ? 'Nothing waits for approval.' : `Waiting: ${waiting.join(', ')}.`
+        if (!approval || approval.decision) {
+          throw new BatonError(
+            'UNKNOWN_REQUEST',
+            `Task ${id}: ${approval ? 'it was decided already' : `no approval "${approvalId}" waits`}. ${hint}`,
+            {
+              details: { waiting },
+            },
+          )
+        }
+        const tool = runtime.parts.tools.get(approval.request.tool)
+        if (decision.input !== undefined && tool) parseOptions(`approve: input of ${tool.name}`, tool.input, decision.input)
+      },
+    )
+  }
+
+  async function baseline(): Promise<{ path: string; files: readonly BaselineFile[] }> {
+    const { workspace } = state.created
+    if (!workspace || workspace.inPlace) {
+      throw new BatonError(
+        'INVALID_STATE',
+        `Task ${id} ${workspace ? 'works in its folder directly' : 'has no workspace'}: there is nothing to bring back.`,
+      )
+    }
+    const ref = state.sandbox?.baseline
+    return { path: workspace.path, files: ref ? parseBaseline(await runtime.parts.blobs.get(ref)) : [] }
+  }
+
+  async function findAll(
+    options: Abortable,
+  ): Promise<{ path: string; files: readonly BaselineFile[]; changes: readonly WorkspaceChange[] }> {
+    const base = await baseline()
+    if (!state.sandbox) return { ...base, changes: [] }
+    const sandbox = await open.sandbox.get(options.signal ?? new AbortController().signal)
+    return { ...base, changes: await findChanges(sandbox, base.files, options) }
+  }
+
+  return {
+    id,
+    actor,
+    get summary() {
+      return stream.summary as TaskSummary
+    },
+    as: (other) => createTaskHandle(open, other),
+    start() {
+      const { runId, result } = open.start()
+      return { id: runId, result, events: (options) => runEvents(open, runId, result, options) }
+    },
+    events: ((options) => stream.subscribe(options)) as Task['events'],
+    on: stream.on,
+    async send(text, options = {}) {
+      const given = parseOptions('send', MessageOptions, { text, ...options })
+      const attachments = await Promise.all(
+        (given.attachments ?? []).map(async ({ data, ...rest }) => ({ ...rest, blob: await runtime.parts.blobs.put(data) })),
+      )
+      const sensitivity = await runtime.parts.classifier?.classify(text, [`${actor.kind}:${actor.id}`])
+      const data = { text: given.text, ...(attachments.length > 0 && { attachments }), ...(sensitivity && { sensitivity }) }
+      await intent(() => ({ type: 'message.sent', actor, data }))
+    },
+    pause: () => (state.run?.paused ? Promise.resolve() : runIntent('run.paused', { reason: 'requested' })),
+    resume: () =>
+      runIntent('run.resumed', {}, () => {
+        if (!state.run?.paused) throw new BatonError('INVALID_STATE', `Task ${id} is not paused.`)
+      }),
+    cancel: (reason) => runIntent('run.cancelled', reason === undefined ? {} : { reason }),
+    async approve(approvalId, options = {}) {
+      const { input, remember, feedback } = parseOptions('approve', ApproveOptions, options)
+      await decide(approvalId, {
+        decision: 'approved',
+        remember,
+        ...(input !== undefined && { input }),
+        ...(feedback !== undefined && { feedback }),
+      })
+    },
+    async reject(approvalId, options = {}) {
+      const { feedback } = parseOptions('reject', RejectOptions, options)
+      await decide(approvalId, { decision: 'rejected', remember: 'once', ...(feedback !== undefined && { feedback }) })
+    },
+    async answer(questionId, text) {
+      const given = parseOptions('answer', AnswerOptions, { text })
+      await intent(
+        () => ({ type: 'question.answered', actor, data: { questionId, text: given.text } }),
+        () => {
+          const question = state.questions.get(questionId)
+          if (question && question.answer === undefined) return
+          const waiting = [...state.questions.values()].filter((one) => one.answer === undefined).map((one) => one.questionId)
+          throw new BatonError(
+            'UNKNOWN_REQUEST',
+            `Task ${id}: ${question ? 'it was answered already' : `no question "${questionId}" waits`}. Waiting: ${waiting.join(', ') || 'none'}.`,
+            {
+              details: { waiting },
+            },
+          )
+        },
+      )
+    },
+    setAutonomy: (level) =>
+      intent(() => ({ type: 'autonomy.set', actor, data: { level: parseOptions('setAutonomy', AutonomyLevel, level) } })),
+    setLimits: (limits) => intent(() => ({ type: 'limits.set', actor, data: { limits: parseOptions('setLimits', TaskLimits, limits) } })),
+    changes: async (options = {}) => (await findAll(options)).changes,
+    async apply(options = {}) {
+      const { path, files, changes } = await findAll(options)
+      if (changes.length === 0) return { applied: [], conflicts: [] }
+      const sandbox = await open.sandbox.get(options.signal ?? new AbortController().signal)
+      return applyChanges(path, sandbox, files, changes, options)
+    },
+    close: () => open.close(),
+    async end(options = {}) {
+      if (state.run && open.driving) {
+        await this.cancel(options.reason)
+        await open.start().result
+      }
+      await intent(
+        () => ({ type: 'task.closed', actor, data: { ...options } }),
+        () => {
+          if (state.run)
+            throw new BatonError('INVALID_STATE', `Task ${id} has an open run in another process. Cancel it and wait for run.finished.`)
+        },
+      )
+      await open.close()
+    },
+  }
+}
+
+async function* runEvents(open: OpenTask, runId: string, result: Promise<unknown>, options: Abortable = {}): AsyncIterable<LoggedEvent> {
+  const stop = new AbortController()
+  const abort = (): void => stop.abort()
+  options.signal?.addEventListener('abort', abort, { once: true })
+  // A run that could not begin, or was let go of, has no run.finished to wait for.
+  result.catch(abort)
+  let inside = false
+  try {
+    for await (const event of open.runtime.stream.subscribe({ signal: stop.signal })) {
+      if (event.type === 'run.started' && event.data.runId === runId) inside = true
+      if (inside) yield event
+      if (event.type === 'run.finished' && event.data.runId === runId) return
+    }
+  } finally {
+    options.signal?.removeEventListener('abort', abort)
+  }
+}
