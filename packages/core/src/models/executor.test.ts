@@ -96,7 +96,7 @@ describe('executeRoute', () => {
       onSend: (_, attempt) => log.push(`send ${attempt} at ${clock.now()}`),
       onFailed: async ({ attempt, final }) => {
         log.push(`failing ${attempt} ${final}`)
-        for (let turn = 0; turn < 20; turn++) await null
+        for (let turn = 0; turn < 20; turn++) await Promise.resolve()
         log.push(`failed ${attempt}`)
       },
     })
