@@ -1,22 +1,33 @@
-export { BatonError, type BatonErrorCode } from './errors.ts'
+export type { Agent, AgentContext, ModelCall, SubTask, SubTaskResult } from './agents/agent.ts'
+export type { ModelAgentOptions } from './agents/model-agent.ts'
+export { createModelAgent } from './agents/model-agent.ts'
+export type { BatonErrorCode } from './errors.ts'
+export { BatonError } from './errors.ts'
 export type { BlobStore } from './events/blob-store.ts'
 export type { Actor, Autonomy, BlobRef, Envelope, Sensitivity } from './events/envelope.ts'
 export type { Event, EventDraft, EventType, EventTypes, LiveEvent, LoggedEvent, UnknownEvent } from './events/event.ts'
 export { isKnown } from './events/event.ts'
-export { type EventDefinition, registerEvent } from './events/event-registry.ts'
+export type { EventDefinition } from './events/event-registry.ts'
+export { registerEvent } from './events/event-registry.ts'
 export type { EventStore, TaskFilter, TaskSummary } from './events/event-store.ts'
-export {
-  type Model,
-  type ModelChunk,
-  ModelError,
-  type ModelErrorKind,
-  type ModelInfo,
-  type ModelMessage,
-  type ModelReply,
-  type ModelRequest,
-} from './models/model.ts'
-export type { Attempt, CallOutcome, ModelHealth, Route, RouteRequest, Router } from './models/router.ts'
+export { createMemoryBlobStore } from './events/memory-blob-store.ts'
+export { createMemoryEventStore } from './events/memory-event-store.ts'
+export type { Model, ModelChunk, ModelErrorKind, ModelInfo, ModelMessage, ModelReply, ModelRequest } from './models/model.ts'
+export { ModelError } from './models/model.ts'
+export type { Attempt, CallOutcome, ModelHealth, Route, Router, RouteRequest } from './models/router.ts'
 export type { Classifier } from './models/sensitivity.ts'
+export { createSingleModelRouter } from './models/single-model-router.ts'
 export type { Abortable } from './options.ts'
+export type { ExecOptions, ExecResult } from './sandbox/exec.ts'
+export { exec } from './sandbox/exec.ts'
+export { createLocalSandboxProvider } from './sandbox/local-sandbox.ts'
 export type { Sandbox, SandboxInfo, SandboxProcess, SandboxProvider, SandboxSpec } from './sandbox/sandbox.ts'
-export { defineTool, type Policy, type Tool, type ToolCall, type ToolContext, type ToolOutput, type ToolResult } from './tools/tool.ts'
+export type { Baton, BatonOptions } from './tasks/baton.ts'
+export { createBaton } from './tasks/baton.ts'
+export type { RunResult } from './tasks/run.ts'
+export type { Run, Task } from './tasks/task.ts'
+export type { TaskSpec } from './tasks/task-options.ts'
+export type { PolicyOptions } from './tools/policy.ts'
+export { createPolicy } from './tools/policy.ts'
+export type { Policy, Tool, ToolCall, ToolContext, ToolOutput, ToolResult } from './tools/tool.ts'
+export { defineTool } from './tools/tool.ts'

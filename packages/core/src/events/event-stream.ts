@@ -300,8 +300,8 @@ export function createEventStream(options: { readonly store: EventStore; readonl
     read: (readOptions) => store.read(taskId, readOptions),
     subscribe: subscribe as EventStream['subscribe'],
     on(type: string, listener: (event: never) => void) {
-      emitter.on(type, listener)
-      return () => emitter.off(type, listener)
+      emitter.on(type, listener as (event: unknown) => void)
+      return () => emitter.off(type, listener as (event: unknown) => void)
     },
     sendLive(event) {
       for (const receive of liveReaders) receive(event)

@@ -1,0 +1,5 @@
+export type { TestFunction } from './testing/conformance.ts'
+export type { ScriptedModel, ScriptedModelOptions } from './testing/scripted-model.ts'
+export { scriptedModel } from './testing/scripted-model.ts'
+export type { ScriptedServer, ScriptedServerOptions } from './testing/scripted-server.ts'
+export { startScriptedServer } from './testing/scripted-server.ts'
