@@ -218,7 +218,7 @@ async function present({ runtime }: ActiveRun, tool: Tool, input: unknown, resul
   const data = own ? own.data : typeof output === 'string' ? undefined : output
   const bounded = boundText(text, parts.maxToolOutputBytes)
   const whole = bounded.droppedBytes > 0 ? await parts.blobs.put(Buffer.from(text)) : undefined
-  const sources = [`tool:${tool.name}`, ...(tool.sources?.(input) ?? [])]
+  const sources = [`tool:${tool.name}`, ...(tool.sources?.(input, output) ?? [])]
   const sensitivity = await parts.classifier?.classify(text, sources)
   return {
     outcome: own?.failed ? 'failed' : 'ok',
@@ -241,6 +241,7 @@ function toolContext(active: ActiveRun, call: ToolCall, cause: string | undefine
     callId: call.callId,
     signal,
     memory,
+    maxOutputBytes: runtime.parts.maxToolOutputBytes,
     sandbox: () => sandbox.get(signal),
     output(stream, text) {
       if (!runtime.stream.watched) return

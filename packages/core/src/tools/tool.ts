@@ -29,6 +29,8 @@ export interface ToolContext {
   record(record: ToolRecord): Promise<void>
   /** Asks a person and waits for the answer. */
   ask(question: string, options?: { readonly options?: readonly string[] }): Promise<string>
+  /** Bytes of a result's text that the model is shown; beyond that core leaves out the middle. A tool that shows things piece by piece fits its pieces to it. */
+  readonly maxOutputBytes: number
   /** Memory of this task in this process: lost with it, so for what can be found out again. */
   readonly memory: Map<string, unknown>
   /** The whole output of an earlier call, by its id, where it was too long for the prompt. */
@@ -60,8 +62,11 @@ export interface Tool<I = unknown, O = unknown> {
   readonly output?: z.ZodType<O> | undefined
   /** The most that running it can do. Policy goes by it, and only a `read` is ever run again unasked. */
   readonly effect: ToolEffect
-  /** Where the content of the result comes from, as `file:PATH` or `host:NAME`: for its sensitivity label. */
-  sources?(input: I): readonly string[]
+  /**
+   * Where the content of the result comes from, as `file:PATH` or `host:NAME`: for its sensitivity label. Given the output too, as the input alone
+   * does not tell what a search found.
+   */
+  sources?(input: I, output: O): readonly string[]
   /** What remembering an approval of this input covers, in words. Default: exactly this input. */
   scope?(input: I): string
   /** Runs it. A string or {@link ToolOutput} is shown to the model as it is, anything else as JSON. Throwing makes the call `failed`. */
