@@ -1,1 +1,11 @@
-export {}
+export { createAskTool } from './ask-tool.ts'
+export { type CodingToolsOptions, createCodingTools } from './coding-tools.ts'
+export { createEditTool } from './edit-tool.ts'
+export { createListTool } from './list-tool.ts'
+export { createReadOutputTool } from './read-output-tool.ts'
+export { createReadTool } from './read-tool.ts'
+export { createSearchTool } from './search-tool.ts'
+export { createShellOutputTool } from './shell-output-tool.ts'
+export { createShellStopTool } from './shell-stop-tool.ts'
+export { createShellTool, type ShellToolOptions } from './shell-tool.ts'
+export { createWriteTool } from './write-tool.ts'
