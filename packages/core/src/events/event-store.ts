@@ -59,13 +59,13 @@ export interface AppendOptions {
  */
 export interface EventStore {
   /**
-   * Appends in order, all or nothing, durable when it resolves. The first event's seq is `after + 1`.
+   * Appends in order, all or nothing, durable when it resolves. The first event's seq is `after + 1`, else it rejects with `INVALID_EVENT`.
    * Rejects with `CONFLICT` (details: `lastSeq`) when the log's last seq is not `after`, `STORE_FULL` when there is no room, `CLOSED` after close.
    */
   append(taskId: string, events: readonly LoggedEvent[], options: AppendOptions): Promise<void>
   /** Reads events with seq above `after` (default 0), at most `limit`. Rejects with `UNKNOWN_TASK`, or `CORRUPT_LOG` naming file and line. */
   read(taskId: string, options?: { readonly after?: number; readonly limit?: number }): AsyncIterable<LoggedEvent>
-  /** Reads on as the log grows, also by another process's appends. Ends without an error when the signal aborts or the store closes. */
+  /** Reads on as the log grows, also by another process's appends. Ends without an error when the signal aborts or the store closes. Rejects with `UNKNOWN_TASK` when there is no such task, or no longer. */
   follow(taskId: string, options: { readonly after: number; readonly signal: AbortSignal }): AsyncIterable<LoggedEvent>
   /** The last summary of each task, in the order of creation. */
   tasks(filter?: TaskFilter): AsyncIterable<TaskSummary>
@@ -80,4 +80,10 @@ export function matchesFilter(summary: TaskSummary, filter: TaskFilter = {}): bo
   if (filter.status && !filter.status.includes(summary.status)) return false
   if (filter.waiting !== undefined && filter.waiting !== summary.waiting.length > 0) return false
   return filter.parentId === undefined || filter.parentId === summary.parentId
+}
+
+/** Orders summaries by creation, then by id. */
+export function byCreation(a: TaskSummary, b: TaskSummary): number {
+  const [left, right] = a.createdAt === b.createdAt ? [a.taskId, b.taskId] : [a.createdAt, b.createdAt]
+  return left < right ? -1 : left > right ? 1 : 0
 }

@@ -1,6 +1,6 @@
 import type { LoggedEvent } from './event.ts'
 import type { EventStore, TaskSummary } from './event-store.ts'
-import { matchesFilter } from './event-store.ts'
+import { byCreation, matchesFilter } from './event-store.ts'
 import { checkOrder, conflictError, storeClosedError, unknownTaskError } from './store-errors.ts'
 
 interface MemoryLog {
@@ -83,13 +83,4 @@ export function createMemoryEventStore(): EventStore {
       for (const taskId of [...wakers.keys()]) wake(taskId)
     },
   }
-}
-
-/** Orders tasks by creation, then by id. */
-export function byCreation(a: TaskSummary, b: TaskSummary): number {
-  return a.createdAt === b.createdAt ? compare(a.taskId, b.taskId) : compare(a.createdAt, b.createdAt)
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }
