@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { z } from 'zod'
 import { BatonError, messageOf } from '../errors.ts'
 import { parseOptions } from '../options.ts'
 import { wrapInBubblewrap } from './bubblewrap.ts'
+import { openDetachedProcess, startDetachedProcess } from './detached-process.ts'
 import { argvOf } from './local-command.ts'
 import { createLocalFiles } from './local-files.ts'
 import { holdPlace } from './local-folder.ts'
@@ -14,6 +16,7 @@ import { scanLocal } from './local-scan.ts'
 import { packLocal } from './pack-local.ts'
 import { killTree, processMarker, sandboxMarker } from './process-tree.ts'
 import type { Sandbox, SandboxProcess, SpawnOptions } from './sandbox.ts'
+import { resizeTerminal, wrapInTerminal } from './terminal.ts'
 import { unpackLocal } from './unpack-local.ts'
 
 /** What a local sandbox is opened with. */
@@ -26,6 +29,7 @@ export interface LocalSandboxSettings {
 }
 
 const positive = z.number().positive()
+const offset = z.int().nonnegative()
 
 /** How a command may be started; what the contract says and a caller without types gets wrong. */
 const SpawnOptionsSchema = z.object({
@@ -58,10 +62,16 @@ export function openLocalSandbox(settings: LocalSandboxSettings): Sandbox {
     async spawn(command, options = {}) {
       parseOptions('spawn', z.object({ command: Command, options: SpawnOptionsSchema }), { command, options })
       if (options.user !== undefined) throw unsupported('user', 'is not possible on the host')
+      if (options.tty !== undefined && options.detached) throw unsupported('tty', 'is not possible for a detached command')
       const id = randomBytes(8).toString('hex')
       const cwd = resolveCwd(workdir, options.cwd ?? '.')
       if (cwd.problem !== undefined) return failedProcess(id, 126, `cannot enter the folder ${options.cwd}: ${cwd.problem}`)
       return start(settings, folders, { id, command, cwd: cwd.path, options }, running)
+    },
+    async attachProcess(id, from) {
+      const { stdoutFrom, stderrFrom } = parseOptions('attachProcess', z.object({ stdoutFrom: offset, stderrFrom: offset }), from)
+      const folder = join(folders.processes, /^[0-9a-f]{16}$/.test(id) ? id : 'unknown')
+      return openDetachedProcess({ id, folder }, { stdoutFrom, stderrFrom }).process
     },
     async close() {
       for (const { tree } of running.values()) await killTree(tree)
@@ -89,6 +99,7 @@ async function start(
   const tmp = { onHost: folders.tmp, inSandbox: isolated ? '/tmp' : folders.tmp }
   const env: Record<string, string> = {
     ...{ HOME: folders.home, TMPDIR: tmp.inSandbox },
+    ...(options.tty !== undefined && { TERM: 'xterm-256color' }),
     ...settings.hostEnv,
     ...record.env,
     ...options.env,
@@ -106,11 +117,17 @@ async function start(
     path: env.PATH ?? '',
     detached: options.detached === true,
   }
-  const argv = isolated ? wrapInBubblewrap(plain, bound) : plain
+  const onTerminal = options.tty === undefined ? plain : await wrapInTerminal(plain, options.tty)
+  const argv = isolated ? wrapInBubblewrap(onTerminal, bound) : onTerminal
+  if (options.detached) {
+    const started = await startDetachedProcess({ id, argv, cwd, env }, { id, folder: join(folders.processes, id) }, options)
+    running.set(id, started)
+    return started.process
+  }
   const started = await startLocalProcess({ id, argv, cwd, env }, options)
   running.set(id, started)
   void started.process.exit.then(() => running.delete(id))
-  return started.process
+  return options.tty === undefined ? started.process : { ...started.process, resize: (size) => resizeTerminal(started.tree, size) }
 }
 
 /** The real path of the folder to start in, or why there is none. One that leads out rejects. */

@@ -1,23 +1,27 @@
-import { constants, readlinkSync } from 'node:fs'
-import type { FileHandle } from 'node:fs/promises'
-import { open } from 'node:fs/promises'
+import { closeSync, constants, fstatSync, openSync, read as readCallback, readlinkSync, readSync } from 'node:fs'
+import { promisify } from 'node:util'
 import { throwIfAborted } from '../errors.ts'
+import type { HeldFolder } from './local-folder.ts'
 import { codeOf, holdFolder } from './local-folder.ts'
 import type { ScannedEntry } from './local-scan.ts'
 import { walkLocal } from './local-scan.ts'
 import { pathToBytes } from './path-bytes.ts'
 import type { PackOptions } from './sandbox.ts'
-import type { TarHeader } from './tar-header.ts'
 import { encodeTarHeader, tarEnd, tarPadding } from './tar-header.ts'
 
+/** Small members travel together in chunks of about this size; it is also how much of a large file is read at once. */
 const chunkBytes = 256 * 1024
+/** A file up to this size is read at once and synchronously, which takes a tenth of the time. */
+const smallBytes = 64 * 1024
+const fileFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
+const read = promisify(readCallback)
 
 /**
  * The workdir, or the named paths of it, as a tar stream that reads no further than its reader does. Hard links stay hard links. Pipes, sockets
  * and devices are left out. A file that shrinks while it is read is filled up with zeros, as GNU tar does; one that vanishes is left out.
  */
 export function packLocal(workdir: string, options: PackOptions = {}): ReadableStream<Uint8Array> {
-  const members = packMembers(workdir, options)
+  const members = inChunks(packMembers(workdir, options))
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -33,80 +37,128 @@ export function packLocal(workdir: string, options: PackOptions = {}): ReadableS
   )
 }
 
+async function* inChunks(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let waiting: Uint8Array[] = []
+  let bytes = 0
+  for await (const piece of pieces) {
+    waiting.push(piece)
+    bytes += piece.length
+    if (bytes < chunkBytes) continue
+    yield waiting.length === 1 ? piece : Buffer.concat(waiting)
+    waiting = []
+    bytes = 0
+  }
+  if (bytes > 0) yield Buffer.concat(waiting)
+}
+
 async function* packMembers(workdir: string, options: PackOptions): AsyncGenerator<Uint8Array> {
-  const firstNames = new Map<string, Buffer>()
-  const seen = new Set<string>()
+  const packed = { paths: new Set<string>(), inodes: new Map<string, Buffer>() }
   for (const path of options.paths ?? ['.']) {
     for await (const entries of walkLocal(workdir, { path, skip: options.skip, signal: options.signal })) {
-      for (const entry of entries) {
-        if (seen.has(entry.path)) continue
-        seen.add(entry.path)
-        throwIfAborted(options.signal, 'packing')
-        yield* packEntry(workdir, entry, firstNames)
+      const folders = createFolderCache(workdir)
+      try {
+        for (const entry of entries) {
+          throwIfAborted(options.signal, 'packing')
+          if (packed.paths.has(entry.path)) continue
+          packed.paths.add(entry.path)
+          const member = packEntry(folders, entry, packed.inodes)
+          if (Array.isArray(member)) yield* member
+          else yield* packLargeFile(member)
+        }
+      } finally {
+        folders.close()
       }
     }
   }
   yield tarEnd()
 }
 
-async function* packEntry(workdir: string, { path, stats }: ScannedEntry, firstNames: Map<string, Buffer>): AsyncGenerator<Uint8Array> {
+interface LargeFile {
+  readonly fd: number
+  readonly size: number
+  readonly header: Uint8Array
+}
+
+/** The whole member, or what is needed to read it piece by piece. Nothing for what is gone by now. */
+function packEntry(folders: FolderCache, { path, stats }: ScannedEntry, inodes: Map<string, Buffer>): Uint8Array[] | LargeFile {
   const header = { name: pathToBytes(path), size: 0, mode: stats.mode, mtimeMs: stats.mtimeMs }
-  if (stats.isDirectory()) yield encodeTarHeader({ ...header, type: 'folder' })
-  else if (stats.isSymbolicLink()) {
-    const target = await inFolder(workdir, path, (entry) => readlinkSync(entry, { encoding: 'buffer' }))
-    if (target !== undefined) yield encodeTarHeader({ ...header, type: 'link', target })
-  } else if (stats.isFile()) {
-    const inode = `${stats.dev}:${stats.ino}`
-    const target = firstNames.get(inode)
-    if (target !== undefined) yield encodeTarHeader({ ...header, type: 'hardlink', target })
-    else {
-      let packed = false
-      for await (const chunk of packFile(workdir, path, header)) {
-        packed = true
-        yield chunk
-      }
-      if (packed && stats.nlink > 1) firstNames.set(inode, header.name)
+  if (stats.isDirectory()) return [encodeTarHeader({ ...header, type: 'folder' })]
+  if (stats.isSymbolicLink()) {
+    const target = folders.inFolder(path, (entry) => readlinkSync(entry, { encoding: 'buffer' }))
+    return target === undefined ? [] : [encodeTarHeader({ ...header, type: 'link', target })]
+  }
+  if (!stats.isFile()) return []
+  const inode = `${stats.dev}:${stats.ino}`
+  const target = inodes.get(inode)
+  if (target !== undefined) return [encodeTarHeader({ ...header, type: 'hardlink', target })]
+  const fd = folders.inFolder(path, (entry) => openSync(entry, fileFlags))
+  if (fd === undefined) return []
+  const now = fstatSync(fd)
+  if (!now.isFile()) {
+    closeSync(fd)
+    return []
+  }
+  if (stats.nlink > 1) inodes.set(inode, header.name)
+  const start = encodeTarHeader({ ...header, type: 'file', size: now.size, mode: now.mode })
+  if (now.size > smallBytes) return { fd, size: now.size, header: start }
+  return [start, readSmallFile(fd, now.size), tarPadding(now.size)]
+}
+
+function readSmallFile(fd: number, size: number): Buffer {
+  try {
+    const content = Buffer.alloc(size)
+    for (let at = 0, got = 1; at < size && got > 0; at += got) got = readSync(fd, content, at, size - at, null)
+    return content
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Exactly as many bytes as the header promises. */
+async function* packLargeFile({ fd, size, header }: LargeFile): AsyncGenerator<Uint8Array> {
+  try {
+    yield header
+    for (let left = size; left > 0; ) {
+      const content = Buffer.alloc(Math.min(left, chunkBytes))
+      const { bytesRead } = await read(fd, content, 0, content.length, null)
+      const piece = bytesRead === 0 ? content : content.subarray(0, bytesRead)
+      left -= piece.length
+      yield piece
     }
-  }
-}
-
-async function* packFile(workdir: string, path: string, header: Omit<TarHeader, 'type'>): AsyncGenerator<Uint8Array> {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
-  const handle = await inFolder(workdir, path, (entry) => open(entry, flags))
-  if (handle === undefined) return
-  try {
-    const stats = await handle.stat()
-    if (!stats.isFile()) return
-    yield encodeTarHeader({ ...header, type: 'file', size: stats.size, mode: stats.mode })
-    yield* contentOf(handle, stats.size)
-    yield tarPadding(stats.size)
+    yield tarPadding(size)
   } finally {
-    await handle.close()
+    closeSync(fd)
   }
 }
 
-/** Exactly as many bytes as the header promised. */
-async function* contentOf(handle: FileHandle, size: number): AsyncGenerator<Uint8Array> {
-  for (let left = size; left > 0; ) {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(left, chunkBytes))
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length)
-    if (bytesRead === 0) buffer.fill(0)
-    const chunk = bytesRead === 0 ? buffer : buffer.subarray(0, bytesRead)
-    left -= chunk.length
-    yield chunk
-  }
+interface FolderCache {
+  /** Does something with an entry by its open folder. Undefined when the entry or its folder is gone, or something else by now. */
+  inFolder<T>(path: string, run: (entry: string | Buffer) => T): T | undefined
+  close(): void
 }
 
-/** Does something with an entry by its open folder. Undefined when the entry or its folder is gone, or something else by now. */
-async function inFolder<T>(workdir: string, path: string, run: (entry: string | Buffer) => T | Promise<T>): Promise<T | undefined> {
-  const slash = path.lastIndexOf('/')
-  const folder = holdFolder(workdir, path.slice(0, Math.max(0, slash)))
-  try {
-    return folder === undefined ? undefined : await run(folder.entry(path.slice(slash + 1)))
-  } catch (error) {
-    if (['ENOENT', 'ELOOP', 'EINVAL', 'ENXIO', 'ENOTDIR'].includes(codeOf(error))) return undefined
-    throw error
-  } finally {
-    folder?.close()
+/** Keeps the last folder open: the entries of a folder come one after the other. */
+function createFolderCache(workdir: string): FolderCache {
+  let open: { path: string; folder: HeldFolder | undefined } | undefined
+  const close = (): void => {
+    open?.folder?.close()
+    open = undefined
+  }
+  return {
+    close,
+    inFolder(path, run) {
+      const slash = path.lastIndexOf('/')
+      const parent = path.slice(0, Math.max(0, slash))
+      if (open?.path !== parent) {
+        close()
+        open = { path: parent, folder: holdFolder(workdir, parent) }
+      }
+      try {
+        return open.folder && run(open.folder.entry(path.slice(slash + 1)))
+      } catch (error) {
+        if (['ENOENT', 'ELOOP', 'EINVAL', 'ENXIO', 'ENOTDIR'].includes(codeOf(error))) return undefined
+        throw error
+      }
+    },
   }
 }

@@ -77,7 +77,7 @@ export function isRunning(identity: ProcessIdentity): boolean {
 }
 
 /** The processes of a command or a sandbox that are alive, this one never among them. */
-function findTree(query: TreeQuery): readonly ProcessIdentity[] {
+export function findTree(query: TreeQuery): readonly ProcessIdentity[] {
   const rows = readTable().filter((row) => row.pid !== process.pid)
   const leader = query.leader
   // A number that another process got since names another session.

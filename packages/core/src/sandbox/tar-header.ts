@@ -59,7 +59,8 @@ function headerBlock(flag: string, name: Buffer, target: Buffer, size: number, m
   target.copy(bytes, 157, 0, 100)
   // GNU's magic rather than ustar's, since the long-name members are GNU's.
   bytes.write('ustar  ', 257)
-  const sum = bytes.reduce((total, byte) => total + byte, 0)
+  let sum = 0
+  for (const byte of bytes) sum += byte
   bytes.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
   return bytes
 }

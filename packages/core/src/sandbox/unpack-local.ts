@@ -1,4 +1,4 @@
-import { constants } from 'node:fs'
+import { closeSync, constants, fchmodSync, futimesSync, openSync, unlinkSync, writeFileSync } from 'node:fs'
 import { link, mkdir, open, symlink, unlink } from 'node:fs/promises'
 import type { Extract, Header } from 'tar-stream'
 import { extract } from 'tar-stream'
@@ -9,6 +9,8 @@ import { holdPlace, notAFileError, outsideError } from './local-folder.ts'
 import { fsPath, pathFromBytes } from './path-bytes.ts'
 
 const createFlags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW
+/** A file up to this size is written at once and synchronously, which takes a tenth of the time. */
+const smallBytes = 64 * 1024
 /** An option that the types of tar-stream do not know. */
 const latin1Names: object = { filenameEncoding: 'latin1' }
 const folderFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
@@ -18,6 +20,7 @@ interface Member {
   readonly path: string
   readonly type: string
   readonly target: string
+  readonly size: number
   readonly mode: number
   readonly mtime: Date
   readonly content: AsyncIterable<Uint8Array>
@@ -75,13 +78,18 @@ async function feed(reader: ReadableStreamDefaultReader<Uint8Array>, extracting:
 
 function drained(extracting: Extract): Promise<void> {
   return new Promise((resolve) => {
-    extracting.once('drain', resolve)
-    extracting.once('close', resolve)
+    const done = (): void => {
+      extracting.off('drain', done)
+      extracting.off('close', done)
+      resolve()
+    }
+    extracting.on('drain', done)
+    extracting.on('close', done)
   })
 }
 
 function memberOf(workdir: string, header: Header, content: AsyncIterable<Uint8Array>): Member {
-  const { name, linkname, type, mode, mtime, pax } = header
+  const { name, linkname, type, size, mode, mtime, pax } = header
   // Names in headers are bytes, read as Latin-1; those in pax records are UTF-8 by definition.
   const records: { path?: unknown; linkpath?: unknown } = pax ?? {}
   const path = records.path === undefined ? fromLatin1(name) : name
@@ -90,6 +98,7 @@ function memberOf(workdir: string, header: Header, content: AsyncIterable<Uint8A
     path: requireInside(workdir, path),
     type: type ?? 'unknown',
     target: type === 'link' ? requireInside(workdir, target) : target,
+    size,
     mode: mode & 0o777,
     mtime,
     content,
@@ -127,6 +136,7 @@ async function unpackFolder(place: HeldPlace): Promise<void> {
 }
 
 async function unpackFile(place: HeldPlace, member: Member): Promise<void> {
+  if (member.size <= smallBytes) return unpackSmallFile(place, member, await wholeOf(member.content))
   await replace(place, async (entry) => {
     const handle = await open(entry, createFlags, 0o600)
     try {
@@ -137,6 +147,25 @@ async function unpackFile(place: HeldPlace, member: Member): Promise<void> {
       await handle.close()
     }
   })
+}
+
+async function wholeOf(content: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of content) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+function unpackSmallFile(place: HeldPlace, member: Member, content: Buffer): void {
+  const entry = place.entry(place.name)
+  if (place.stats !== undefined) unlinkSync(entry)
+  const fd = openSync(entry, createFlags, 0o600)
+  try {
+    writeFileSync(fd, content)
+    fchmodSync(fd, member.mode)
+    futimesSync(fd, member.mtime, member.mtime)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 async function unpackHardLink(workdir: string, place: HeldPlace, member: Member): Promise<void> {
