@@ -1,5 +1,6 @@
 export type { TestFunction } from './testing/conformance.ts'
+export type { ScriptedStep } from './testing/script.ts'
 export type { ScriptedModel, ScriptedModelOptions } from './testing/scripted-model.ts'
 export { scriptedModel } from './testing/scripted-model.ts'
-export type { ScriptedServer, ScriptedServerOptions } from './testing/scripted-server.ts'
+export type { ScriptedServer, ScriptedServerOptions, ServerStep } from './testing/scripted-server.ts'
 export { startScriptedServer } from './testing/scripted-server.ts'

@@ -30,6 +30,8 @@ export const TaskSummary = z.object({
   outcome: RunOutcome.optional(),
   driver: z.object({ epoch: z.int().positive(), owner: z.string() }).optional(),
   parentId: z.string().optional(),
+  /** The words of their own that the task was created with. */
+  metadata: z.record(z.string(), z.string()).optional(),
   /** Over all runs and settled sub-tasks. */
   spent: Spend,
   createdAt: z.string(),

@@ -63,6 +63,7 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
         agent: event.data.agent,
         autonomy: event.data.autonomy,
         sensitivity: event.data.sensitivity,
+        ...(event.data.metadata && { metadata: event.data.metadata }),
         ...(event.data.parent && { parentId: event.data.parent.taskId }),
       }
     case 'task.closed':
