@@ -94,7 +94,7 @@ export interface AgentContext {
   readonly openCalls: readonly ProposedCall[]
   /** This run's last reply to a prompt from the log. */
   readonly lastReply: { readonly text: string; readonly toolCalls: readonly ProposedCall[] } | undefined
-  /** Messages for the agent that no prompt has included yet. */
+  /** Messages for the agent that are in no prompt from the log that was answered. Of use to agents that ask models by such prompts. */
   readonly unseen: number
   readonly tools: readonly Tool[]
   /** Aborts when the run is cancelled or this process lets go of the task. */

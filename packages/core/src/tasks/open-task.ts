@@ -79,8 +79,9 @@ export function createOpenTask(
   }
 
   function startOnMessage(): void {
-    if (runtime.epoch === undefined || detach.signal.aborted || current || state.run || state.closed || state.unseen === 0) return
-    if (state.runs > 0) start('message')
+    if (runtime.epoch === undefined || detach.signal.aborted || current || state.run || state.closed) return
+    // What a run has left unanswered, as one that failed does, waits for the next: it must not start one again and again.
+    if (state.runs > 0 && state.unseenAfter(state.endedSeq) > 0) start('message')
   }
 
   function watch(event: LoggedEvent): void {

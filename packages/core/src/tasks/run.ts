@@ -71,7 +71,10 @@ async function untilDone(active: ActiveRun, checks: CheckFinished[]): Promise<Ev
   }
 }
 
-type RunEnd = Pick<EventTypes['run.finished'], 'outcome' | 'text' | 'limit' | 'error'>
+type RunEnd = Pick<EventTypes['run.finished'], 'outcome' | 'text' | 'limit' | 'error'> & {
+  /** The last seq when the agent's turn began: a message behind it may be news to the agent. */
+  readonly begunAt?: number
+}
 
 async function turnAndChecks(active: ActiveRun, last: CheckFinished[]): Promise<RunEnd | typeof moreToDo> {
   const { runtime, hold } = active
@@ -85,14 +88,15 @@ async function turnAndChecks(active: ActiveRun, last: CheckFinished[]): Promise<
       `There is no agent "${created.agent}"; known: ${[...runtime.parts.agents.keys()].join(', ')}. Give it to createBaton({ agents }).`,
     )
   }
+  const begunAt = runtime.stream.lastSeq
   const { text } = await agent.run(createAgentContext(active))
   throwIfStopped(active)
-  if (runtime.state.unseen > 0) return moreToDo
-  if (created.checks.length === 0) return { outcome: 'done', text }
+  if (runtime.state.unseenAfter(begunAt) > 0) return moreToDo
+  if (created.checks.length === 0) return { outcome: 'done', text, begunAt }
   const round = (runtime.state.run?.checkRound ?? 0) + 1
   const results = await runChecks(active, created.checks, round)
   last.splice(0, last.length, ...results)
-  if (results.every(({ outcome }) => outcome === 'passed')) return { outcome: 'done', text }
+  if (results.every(({ outcome }) => outcome === 'passed')) return { outcome: 'done', text, begunAt }
   if (round <= created.checkRounds) {
     const key = `checks-${active.runId}-${round}`
     await runtime.drive([{ type: 'message.sent', actor: systemActor, data: { text: describeFailures(results), key } }])
@@ -124,20 +128,17 @@ function record(error: BatonError): { code: string; message: string } {
 }
 
 /** Closes what is open and ends the run, in one append. */
-async function finish({ runtime, runId, hold }: ActiveRun, end: RunEnd): Promise<EventTypes['run.finished']> {
+async function finish({ runtime, runId, hold }: ActiveRun, { begunAt, ...end }: RunEnd): Promise<EventTypes['run.finished']> {
   const { state } = runtime
-  const open = [...(state.run?.lastReply?.toolCalls ?? [])].filter(({ callId }) => {
-    const call = state.calls.get(callId)
-    return call && call.finishedSeq === undefined
-  })
+  const open = [...state.calls.values()].filter(({ finishedSeq }) => finishedSeq === undefined)
   const closing = open.map(
-    ({ callId, tool }): EventDraft => ({
+    ({ callId, tool, started }): EventDraft => ({
       type: 'tool.finished',
       actor: systemActor,
       data: {
         callId,
         tool,
-        outcome: state.calls.get(callId)?.started ? 'interrupted' : 'cancelled',
+        outcome: started ? 'interrupted' : 'cancelled',
         output: 'The run ended before this call was finished.',
         ms: 0,
       },
@@ -145,7 +146,7 @@ async function finish({ runtime, runId, hold }: ActiveRun, end: RunEnd): Promise
   )
   const data: EventTypes['run.finished'] = { runId, ...end, spent: state.run?.spent ?? noSpend, ms: hold.activeMs }
   await runtime.drive([...closing, { type: 'run.finished', actor: systemActor, data }], () => {
-    if (state.run?.runId !== runId || (end.outcome === 'done' && state.unseen > 0)) throw moreToDo
+    if (state.run?.runId !== runId || (begunAt !== undefined && state.unseenAfter(begunAt) > 0)) throw moreToDo
     if (state.run.cancelled && end.outcome !== 'cancelled') throw moreToDo
   })
   return data

@@ -67,8 +67,12 @@ export interface TaskState {
   readonly delegations: ReadonlyMap<string, DelegationState>
   /** Scopes that need no approval any more in this task. */
   readonly remembered: ReadonlySet<string>
-  /** Messages for the agent that are in no prompt yet. */
+  /** Messages for the agent that are in no prompt that was answered. */
   readonly unseen: number
+  /** Those of them that came in behind a seq. */
+  unseenAfter(seq: number): number
+  /** Seq of the last `run.finished`. */
+  readonly endedSeq: number
   /** The model that answered last. */
   readonly lastModel: string | undefined
   readonly sandbox: EventTypes['sandbox.started'] | undefined
@@ -81,7 +85,8 @@ export function createTaskState(taskId: string): TaskState {
   let run: RunState | undefined
   let limits: TaskLimits = {}
   let unseenSeqs: number[] = []
-  const logPrompts = new Set<string>()
+  /** Prompts from the log that have no answer yet, with the last seq that they include. */
+  const logPrompts = new Map<string, number>()
   const calls = new Map<string, CallState>()
   const approvals = new Map<string, ApprovalState>()
   const questions = new Map<string, EventTypes['question.asked'] & { answer?: string }>()
@@ -91,6 +96,7 @@ export function createTaskState(taskId: string): TaskState {
   const remembered = new Set<string>()
   const facts = {
     runs: 0,
+    endedSeq: 0,
     epoch: 0,
     closed: false,
     modelCalls: 0,
@@ -127,8 +133,9 @@ export function createTaskState(taskId: string): TaskState {
     'run.cancelled': ({ data, actor }) => {
       if (run?.runId === data.runId) run.cancelled = { reason: data.reason, by: actor }
     },
-    'run.finished': () => {
+    'run.finished': ({ seq }) => {
       run = undefined
+      facts.endedSeq = seq
       // What came up and was never decided lapses with the run.
       for (const [id, approval] of approvals) if (!approval.decision) approvals.delete(id)
       for (const [id, question] of questions) {
@@ -158,13 +165,16 @@ export function createTaskState(taskId: string): TaskState {
     },
     'model.called': ({ data }) => {
       facts.modelCalls++
-      if (data.prompt !== 'log') return
-      logPrompts.add(data.modelCallId)
-      unseenSeqs = unseenSeqs.filter((seq) => seq > data.upTo)
+      if (data.prompt === 'log') logPrompts.set(data.modelCallId, data.upTo)
     },
     'model.finished': ({ data }) => {
       facts.lastModel = data.model
-      if (run && logPrompts.delete(data.modelCallId)) run.lastReply = data
+      const upTo = logPrompts.get(data.modelCallId)
+      if (upTo === undefined) return
+      logPrompts.delete(data.modelCallId)
+      // Only now: a call that a crash cut off has answered nobody.
+      unseenSeqs = unseenSeqs.filter((seq) => seq > upTo)
+      if (run) run.lastReply = data
     },
     'tool.called': ({ data, id }) =>
       void calls.set(data.callId, {
@@ -245,6 +255,10 @@ export function createTaskState(taskId: string): TaskState {
     },
     get unseen() {
       return unseenSeqs.length
+    },
+    unseenAfter: (after) => unseenSeqs.filter((seq) => seq > after).length,
+    get endedSeq() {
+      return facts.endedSeq
     },
     calls,
     approvals,
