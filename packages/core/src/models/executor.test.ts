@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { describe, expect, it, vi } from 'vitest'
 import { BatonError } from '../errors.ts'
 import type { ModelFailed } from '../events/model-events.ts'
@@ -201,6 +202,14 @@ describe('executeRoute', () => {
     })
   })
 
+  it('counts all that was spent in the call against the cost limit', async () => {
+    const half = () => fakeModel('m', [saying('meh', { inputTokens: 0, outputTokens: 50_000 })])
+    const accept = async () => ({ accepted: false })
+    const { run, sends } = setUp(() => [{ model: half(), accept }, { model: half(), accept }, half()], { budgetUsd: 1.00005 })
+    expect((await run()).attempt).toBe(2)
+    expect(sends).toEqual(['1:m', '2:m'])
+  })
+
   describe('Retry-After', () => {
     it('waits at least that long, without opening the breaker', async () => {
       const { run, clock, health } = setUp((clock) => [fakeModel('m', [failing('rate-limited', 7_000), saying('ok')], { clock })])
@@ -270,6 +279,7 @@ describe('executeRoute', () => {
       const { opened, start, clock, sends } = openBreaker([1_000, ...saying('back')])
       await opened
       const before = sends.length
+      const start0 = clock.now()
       const calls = [start(), start(), start()]
       let whileProbing = 0
       clock.setTimer(() => {
@@ -278,6 +288,8 @@ describe('executeRoute', () => {
       await clock.run(Promise.all(calls))
       expect(whileProbing).toBe(1)
       expect(sends.length - before).toBe(3)
+      // Two waits for the breaker at most, not the longest wait of a minute.
+      expect(clock.now() - start0).toBeLessThan(10_000)
     })
 
     it('makes the call fail with a clear error where the wait would be too long', async () => {
@@ -516,13 +528,27 @@ describe('executeRoute', () => {
 
     it('during a back-off', async () => {
       const model = fakeModel('m', [failing('rate-limited', 50_000)])
-      const { run, failures } = aborting(() => ({ attempts: [model], abortAtMs: 10 }))
+      const { run, failures, clock } = aborting(() => ({ attempts: [model], abortAtMs: 10 }))
       expect(await rejection(run())).toMatchObject({ code: 'ABORTED' })
       expect(model.requests).toHaveLength(1)
+      expect(clock.timers).toBe(0)
       expect(codes(failures)).toEqual([
         ['m', 1, 'MODEL_FAILED', false],
         ['m', 2, 'ABORTED', true],
       ])
+    })
+
+    it('of a probe leaves the next probe to another call', async () => {
+      const { start, clock, health, failures } = aborting(() => ({
+        attempts: [fakeModel('m', [failing('server'), ['hang']])],
+        abortAtMs: 30_000,
+      }))
+      expect(await rejection(clock.run(start()))).toMatchObject({ code: 'ABORTED' })
+      expect(codes(failures)).toEqual([
+        ['m', 1, 'MODEL_FAILED', false],
+        ['m', 2, 'ABORTED', true],
+      ])
+      expect(health.get('m').breaker).toBe('half-open')
     })
 
     it('while it waits for a breaker', async () => {
@@ -551,6 +577,22 @@ describe('executeRoute', () => {
         ['m', 1, 'MODEL_FAILED', false],
         ['n', 2, 'ABORTED', true],
       ])
+    })
+
+    it('is the last word, also where what is left may not be called', async () => {
+      const recorded: ModelFailed[] = []
+      const { run } = aborting((abort) => ({
+        attempts: [fakeModel('m', [failing('unauthorized')]), fakeModel('n', [], { info: { location: 'public' } })],
+        options: {
+          sensitivity: 'restricted',
+          onFailed: async (failure) => {
+            recorded.push(failure)
+            abort()
+          },
+        },
+      }))
+      expect(await rejection(run())).toMatchObject({ code: 'ABORTED' })
+      expect(codes(recorded).at(-1)).toEqual(['n', 2, 'ABORTED', true])
     })
 
     it('while the last failure is being recorded: the failure stands', async () => {
@@ -593,6 +635,28 @@ describe('executeRoute', () => {
       const { run } = setUp(() => [fakeModel('m', [['hang']])], { signal: AbortSignal.abort(reason) })
       expect(await rejection(run())).toBe(reason)
     })
+  })
+
+  it('leaves no listener behind', async () => {
+    const { signal } = new AbortController()
+    const clock = createVirtualClock()
+    const book = createModelHealthBook({ failuresToOpen: 1 }, { clock })
+    let listening = 0
+    const health: typeof book = {
+      ...book,
+      onProbed(modelId, listener) {
+        const stop = book.onProbed(modelId, listener)
+        listening += 1
+        return () => {
+          listening -= 1
+          stop()
+        }
+      },
+    }
+    const { start } = setUp(() => [fakeModel('m', [failing('server'), saying('ok')])], { clock, health, signal })
+    await clock.run(start())
+    expect(getEventListeners(signal, 'abort')).toEqual([])
+    expect(listening).toBe(0)
   })
 
   it('ends with the error of a record that could not be made, and sends nothing more', async () => {

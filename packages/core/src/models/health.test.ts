@@ -111,7 +111,7 @@ describe('createModelHealthBook', () => {
     const { retryAt } = book.get('m')
     early.succeeded({ ms: 1 })
     late.failed({ kind: 'server', retryAfterMs: undefined })
-    expect(book.get('m')).toMatchObject({ breaker: 'open', retryAt })
+    expect(book.get('m')).toEqual({ breaker: 'open', retryAt, failuresInARow: 5 })
     pass(5_000)
     expect(admitted().probe).toBe(true)
   })
