@@ -4,3 +4,5 @@ export type { ScriptedModel, ScriptedModelOptions } from './testing/scripted-mod
 export { scriptedModel } from './testing/scripted-model.ts'
 export type { ScriptedServer, ScriptedServerOptions, ServerStep } from './testing/scripted-server.ts'
 export { startScriptedServer } from './testing/scripted-server.ts'
+export type { TestRouterOptions } from './testing/test-router.ts'
+export { testRouter } from './testing/test-router.ts'
