@@ -64,7 +64,9 @@ export async function findChanges(
   const before = new Map(baseline.map((file) => [file.path, file]))
   const changes: WorkspaceChange[] = []
   const paths: { path: string; kind: string }[] = []
-  for await (const { path, kind } of sandbox.scan({ ...options, skip: neverBack })) {
+  // A project that keeps such a folder under git has it in the baseline; then it is compared like any other.
+  const skip = neverBack.filter((name) => !baseline.some(({ path }) => path.split('/').includes(name)))
+  for await (const { path, kind } of sandbox.scan({ ...options, skip })) {
     if (kind === 'file' || kind === 'link') paths.push({ path, kind })
   }
   const gitignores = await Promise.all(
