@@ -49,6 +49,7 @@ const builtIn: { readonly [K in EventType]: z.ZodType } = {
   'tool.started': tool.ToolStarted,
   'tool.finished': tool.ToolFinished,
   'file.changed': workspace.FileChanged,
+  'workspace.applied': workspace.WorkspaceApplied,
   'checkpoint.created': workspace.CheckpointCreated,
   'checkpoint.restored': workspace.CheckpointRestored,
   'proposal.made': workspace.ProposalMade,

@@ -46,6 +46,7 @@ export interface EventTypes {
   'tool.started': tool.ToolStarted
   'tool.finished': tool.ToolFinished
   'file.changed': workspace.FileChanged
+  'workspace.applied': workspace.WorkspaceApplied
   'checkpoint.created': workspace.CheckpointCreated
   'checkpoint.restored': workspace.CheckpointRestored
   'proposal.made': workspace.ProposalMade

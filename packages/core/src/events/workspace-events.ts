@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { BlobRef } from './envelope.ts'
 
 export const FileChanged = z.object({
   /** Relative to the workdir, with forward slashes. */
@@ -18,6 +19,14 @@ export const FileChanged = z.object({
   removedLines: z.int().nonnegative().optional(),
 })
 export type FileChanged = z.infer<typeof FileChanged>
+
+/** The work of the sandbox was brought back into the workspace. */
+export const WorkspaceApplied = z.object({
+  changes: z.array(z.object({ path: z.string(), change: z.enum(['created', 'modified', 'deleted']) })),
+  /** The workspace as it is known after that, in place of the one of `sandbox.started`. */
+  baseline: BlobRef,
+})
+export type WorkspaceApplied = z.infer<typeof WorkspaceApplied>
 
 export const CheckpointCreated = z.object({ checkpointId: z.string(), commit: z.string().optional(), label: z.string().optional() })
 export type CheckpointCreated = z.infer<typeof CheckpointCreated>

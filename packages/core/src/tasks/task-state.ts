@@ -213,6 +213,9 @@ export function createTaskState(taskId: string): TaskState {
     'sandbox.started': ({ data }) => {
       facts.sandbox = data
     },
+    'workspace.applied': ({ data }) => {
+      if (facts.sandbox) facts.sandbox = { ...facts.sandbox, baseline: data.baseline }
+    },
     'sandbox.lost': () => {
       facts.sandbox = undefined
     },

@@ -148,7 +148,7 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
 
   async function findAll(
     options: Abortable,
-  ): Promise<{ path: string; files: readonly BaselineFile[]; changes: readonly WorkspaceChange[] }> {
+  ): Promise<{ path: string; files: readonly BaselineFile[]; changes: Awaited<ReturnType<typeof findChanges>> }> {
     const base = await baseline()
     if (!state.sandbox) return { ...base, changes: [] }
     const sandbox = await open.sandbox.get(options.signal ?? new AbortController().signal)
@@ -217,12 +217,16 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
     setAutonomy: (level) =>
       intent(() => ({ type: 'autonomy.set', actor, data: { level: parseOptions('setAutonomy', AutonomyLevel, level) } })),
     setLimits: (limits) => intent(() => ({ type: 'limits.set', actor, data: { limits: parseOptions('setLimits', TaskLimits, limits) } })),
-    changes: async (options = {}) => (await findAll(options)).changes,
+    changes: async (options = {}) => (await findAll(options)).changes.map(({ path, change }) => ({ path, change })),
     async apply(options = {}) {
       const { path, files, changes } = await findAll(options)
       if (changes.length === 0) return { applied: [], conflicts: [] }
       const sandbox = await open.sandbox.get(options.signal ?? new AbortController().signal)
-      return applyChanges(path, sandbox, files, changes, options)
+      const { applied, conflicts, baseline: next } = await applyChanges(path, sandbox, files, changes, options)
+      if (conflicts.length > 0) return { applied, conflicts }
+      const ref = await runtime.parts.blobs.put(Buffer.from(JSON.stringify(next)))
+      await intent(() => ({ type: 'workspace.applied', actor, data: { changes: [...applied], baseline: ref } }))
+      return { applied, conflicts }
     },
     close: () => open.close(),
     async end(options = {}) {

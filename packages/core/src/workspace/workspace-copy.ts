@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto'
 import { lstat, readFile, readlink, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
+import { extract } from 'tar-stream'
 import { z } from 'zod'
 import { BatonError } from '../errors.ts'
 import type { Abortable } from '../options.ts'
 import { createLocalSandboxProvider } from '../sandbox/local-sandbox.ts'
-import type { Sandbox } from '../sandbox/sandbox.ts'
+import type { FileStat, Sandbox } from '../sandbox/sandbox.ts'
 import { ignoredBy, listWorkspaceFiles } from './workspace-files.ts'
 
 /** One file of a workspace as it was copied. */
@@ -55,62 +58,95 @@ async function fingerprintOf(full: string, path: string): Promise<BaselineFile |
   return { path, mode: stats.mode & 0o777, sha256: sha256(content), ...(link && { link }) }
 }
 
+/** A difference with what is in the sandbox now. */
+interface FoundChange extends WorkspaceChange {
+  readonly now?: BaselineFile | undefined
+}
+
 /** What is different in the sandbox by now; files that git ignores are left out. */
 export async function findChanges(
   sandbox: Sandbox,
   baseline: readonly BaselineFile[],
   options: Abortable,
-): Promise<readonly WorkspaceChange[]> {
+): Promise<readonly FoundChange[]> {
   const before = new Map(baseline.map((file) => [file.path, file]))
-  const changes: WorkspaceChange[] = []
-  const paths: { path: string; kind: string }[] = []
   // A project that keeps such a folder under git has it in the baseline; then it is compared like any other.
   const skip = neverBack.filter((name) => !baseline.some(({ path }) => path.split('/').includes(name)))
-  for await (const { path, kind } of sandbox.scan({ ...options, skip })) {
-    if (kind === 'file' || kind === 'link') paths.push({ path, kind })
-  }
-  const gitignores = await Promise.all(
-    paths
-      .filter(({ path, kind }) => kind === 'file' && (path === '.gitignore' || path.endsWith('/.gitignore')))
-      .map(async ({ path }) => ({ path, text: Buffer.from(await sandbox.readFile(path, options)).toString('utf8') })),
+  const found: FileStat[] = []
+  for await (const entry of sandbox.scan({ ...options, skip })) if (entry.kind === 'file' || entry.kind === 'link') found.push(entry)
+  const ignored = ignoredBy(await readIgnoreFiles(sandbox, found, options))
+  const wanted = found.filter(({ path }) => before.has(path) || !ignored(path))
+  const targets = await readLinks(
+    sandbox,
+    wanted.filter(({ kind }) => kind === 'link').map(({ path }) => path),
+    options,
   )
-  const ignored = ignoredBy(gitignores)
-  for (const { path, kind } of paths) {
+  const changes: FoundChange[] = []
+  for (const { path, kind, mode } of wanted) {
     const old = before.get(path)
     before.delete(path)
-    if (!old) {
-      if (!ignored(path)) changes.push({ path, change: 'created' })
-    } else if ((old.link ?? false) !== (kind === 'link')) {
-      changes.push({ path, change: 'modified' })
-    } else if (kind === 'file' && sha256(await sandbox.readFile(path, options)) !== old.sha256) {
-      changes.push({ path, change: 'modified' })
-    }
+    const content = kind === 'link' ? Buffer.from(targets.get(path) ?? '') : await sandbox.readFile(path, options)
+    const now: BaselineFile = { path, mode: mode & 0o777, sha256: sha256(content), ...(kind === 'link' && { link: true }) }
+    if (!old) changes.push({ path, change: 'created', now })
+    else if (!same(old, now)) changes.push({ path, change: 'modified', now })
   }
   for (const path of before.keys()) changes.push({ path, change: 'deleted' })
   return changes.sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
-/** Brings changes back into the workspace: all of them, or none where a file there is no longer as it was copied. */
+/** Alike in all that git keeps: content, kind, and whether it can be run. */
+function same(a: BaselineFile | undefined, b: BaselineFile | undefined): boolean {
+  if (!a || !b) return a === b
+  return a.sha256 === b.sha256 && (a.link ?? false) === (b.link ?? false) && (a.link === true || (a.mode & 0o100) === (b.mode & 0o100))
+}
+
+function readIgnoreFiles(sandbox: Sandbox, found: readonly FileStat[], options: Abortable): Promise<{ path: string; text: string }[]> {
+  const files = found.filter(({ path, kind }) => kind === 'file' && (path === '.gitignore' || path.endsWith('/.gitignore')))
+  return Promise.all(files.map(async ({ path }) => ({ path, text: Buffer.from(await sandbox.readFile(path, options)).toString('utf8') })))
+}
+
+/** Where links point; the tar says so, and every sandbox can make one. */
+async function readLinks(sandbox: Sandbox, paths: readonly string[], options: Abortable): Promise<ReadonlyMap<string, string>> {
+  const targets = new Map<string, string>()
+  if (paths.length === 0) return targets
+  const reader = Readable.fromWeb(sandbox.pack({ ...options, paths }) as NodeReadableStream).pipe(extract())
+  for await (const entry of reader) {
+    if (entry.header.type === 'symlink') targets.set(entry.header.name, entry.header.linkname ?? '')
+    entry.resume()
+  }
+  return targets
+}
+
+/**
+ * Brings changes back into the workspace: all of them, or none where a file there is neither as it was copied nor already as it should be.
+ * Returns the new baseline too.
+ */
 export async function applyChanges(
   path: string,
   sandbox: Sandbox,
   baseline: readonly BaselineFile[],
-  changes: readonly WorkspaceChange[],
+  changes: readonly FoundChange[],
   options: Abortable,
-): Promise<ApplyResult> {
-  const before = new Map(baseline.map((file) => [file.path, file]))
+): Promise<ApplyResult & { readonly baseline: readonly BaselineFile[] }> {
+  const after = new Map(baseline.map((file) => [file.path, file]))
   const conflicts: string[] = []
+  const needed: FoundChange[] = []
   for (const change of changes) {
-    const now = await fingerprintOf(join(path, change.path), change.path)
-    if (now?.sha256 !== before.get(change.path)?.sha256) conflicts.push(change.path)
+    const there = await fingerprintOf(join(path, change.path), change.path)
+    if (!same(there, change.now)) {
+      if (same(there, after.get(change.path))) needed.push(change)
+      else conflicts.push(change.path)
+    }
+    if (change.now) after.set(change.path, change.now)
+    else after.delete(change.path)
   }
-  if (conflicts.length > 0) return { applied: [], conflicts }
-  const written = changes.filter(({ change }) => change !== 'deleted').map((change) => change.path)
+  if (conflicts.length > 0) return { applied: [], conflicts, baseline }
+  const written = needed.filter(({ now }) => now).map((change) => change.path)
   await withHostFolder(path, async (host) => {
     if (written.length > 0) await host.unpack(sandbox.pack({ ...options, paths: written }), options)
   })
-  for (const { path: gone, change } of changes) if (change === 'deleted') await rm(join(path, gone), { force: true })
-  return { applied: changes, conflicts: [] }
+  for (const { path: gone, now } of needed) if (!now) await rm(join(path, gone), { force: true })
+  return { applied: changes.map(({ path: changed, change }) => ({ path: changed, change })), conflicts: [], baseline: [...after.values()] }
 }
 
 /** Host folders are reached through a sandbox on them too: it keeps links and names from leading out. */
