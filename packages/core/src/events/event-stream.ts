@@ -171,7 +171,10 @@ export function createEventStream(options: { readonly store: EventStore; readonl
     let conflicts = 0
     while (queue.length > 0) {
       const { entries, all, next } = takeGroup()
-      if (entries.length === 0 || next === undefined) continue
+      if (all.length === 0 || next === undefined) {
+        for (const { entry } of entries) entry.resolve([])
+        continue
+      }
       const before = lastSeq
       try {
         await store.append(taskId, all, { after: lastSeq, summary: next })
@@ -195,6 +198,8 @@ export function createEventStream(options: { readonly store: EventStore; readonl
       for (const event of all) ingest(event)
       for (const { entry, events } of entries) entry.resolve(events)
     }
+    // In the same turn as the last look at the queue, or an append in between would wait for ever.
+    pumping = undefined
   }
 
   async function follow(): Promise<void> {
@@ -292,9 +297,8 @@ export function createEventStream(options: { readonly store: EventStore; readonl
         if (closing.signal.aborted) throw new BatonError('CLOSED', `Task ${taskId} is closed here. Open it again to write to it.`)
         for (const draft of drafts) checkEventData(draft.type, draft.data)
         queue.push({ drafts, options: appendOptions, resolve, reject })
-        pumping ??= pump().finally(() => {
-          pumping = undefined
-        })
+        // What is appended in one go waits for the same write.
+        pumping ??= Promise.resolve().then(pump)
       })
     },
     read: (readOptions) => store.read(taskId, readOptions),
