@@ -22,11 +22,15 @@ export interface ProcessIdentity {
 }
 
 interface ProcessRow extends ProcessIdentity {
+  readonly name: string
   readonly parent: number
   readonly group: number
   readonly session: number
   readonly zombie: boolean
 }
+
+/** bubblewrap's own process takes the whole sandbox with it when it ends, so a signal that the command may handle is not for it. */
+const wrapper = 'bwrap'
 
 const linux = process.platform === 'linux'
 
@@ -46,7 +50,7 @@ function signalTree(query: TreeQuery, signal: NodeJS.Signals): void {
 function signalEach(query: TreeQuery, signal: NodeJS.Signals, again = signal === 'SIGSTOP'): void {
   const reached = new Set<string>()
   for (let round = 0; round < 100; round++) {
-    const found = findTree(query).filter((row) => !reached.has(keyOf(row)))
+    const found = findRows(query).filter((row) => !reached.has(keyOf(row)) && (again || row.name !== wrapper))
     for (const row of found) {
       send(row.pid, signal)
       reached.add(keyOf(row))
@@ -78,6 +82,10 @@ export function isRunning(identity: ProcessIdentity): boolean {
 
 /** The processes of a command or a sandbox that are alive, this one never among them. */
 export function findTree(query: TreeQuery): readonly ProcessIdentity[] {
+  return findRows(query)
+}
+
+function findRows(query: TreeQuery): ProcessRow[] {
   const rows = readTable().filter((row) => row.pid !== process.pid)
   const leader = query.leader
   // A number that another process got since names another session.
@@ -125,10 +133,12 @@ function readTable(): ProcessRow[] {
 function readRow(pid: number): ProcessRow | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     const [state = '', parent, group, session] = fields
     return {
       pid,
+      name,
       parent: Number(parent),
       group: Number(group),
       session: Number(session),
@@ -159,6 +169,7 @@ function readTableByPs(): ProcessRow[] {
     return [
       {
         pid: Number(pid),
+        name: '',
         parent: Number(parent),
         group: Number(group),
         session: Number(session),
