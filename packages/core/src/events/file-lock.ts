@@ -6,10 +6,14 @@ import { makeDurableFolder, removeFile } from './durable-file.ts'
 import { identifyThisProcess, livenessOf, ProcessIdentity } from './process-identity.ts'
 import { codeOf } from './store-errors.ts'
 
-/** A lock whose owner cannot be checked is stale when it has not changed for so long. */
-const unchangedMs = 10_000
-/** How long a lock that a living process holds is waited for. */
-const patienceMs = 30_000
+/** How long a lock is left alone. */
+export interface LockTiming {
+  /** A lock whose owner cannot be checked is stale when it has not changed for so long. Default 10,000. */
+  readonly unchangedMs?: number
+  /** How long a lock that a living process holds is waited for. Default 30,000. */
+  readonly patienceMs?: number
+}
+
 /** What link(2) says where there are no hard links, or too many. */
 const noLinkCodes: ReadonlySet<string | undefined> = new Set([
   'EPERM',
@@ -26,7 +30,7 @@ const noLinkCodes: ReadonlySet<string | undefined> = new Set([
 export interface LockOwner {
   /** Takes the lock at once, or returns false. */
   tryAcquire(name: string): boolean
-  /** Waits for the lock. Rejects with `STORE_FAILED` when a living process keeps it for 30 seconds. */
+  /** Waits for the lock. Rejects with `STORE_FAILED` when a living process keeps it too long. */
   acquire(name: string): Promise<void>
   release(name: string): void
   close(): void
@@ -50,7 +54,7 @@ type Sightings = Map<string, { readonly fingerprint: string; readonly since: num
  *
  * @param folder - where the lock files are; created when needed
  */
-export function createLockOwner(folder: string): LockOwner {
+export function createLockOwner(folder: string, { unchangedMs = 10_000, patienceMs = 30_000 }: LockTiming = {}): LockOwner {
   const self = identifyThisProcess()
   const content = JSON.stringify(self)
   const ownerFile = join(folder, `owner.${self.nonce}`)
@@ -135,7 +139,7 @@ export function createLockOwner(folder: string): LockOwner {
       const start = performance.now()
       for (let attempt = 0; !tryAcquire(name); attempt++) {
         clearStale(path, sightings)
-        if (performance.now() - start > patienceMs) throw stuckError(path, inspect(path)?.owner)
+        if (performance.now() - start > patienceMs) throw stuckError(path, inspect(path)?.owner, patienceMs)
         await delay(Math.random() * Math.min(8, 1 + attempt))
       }
     },
@@ -185,7 +189,7 @@ function createExclusively(path: string, content: string): void {
   }
 }
 
-function stuckError(path: string, owner: ProcessIdentity | undefined): BatonError {
+function stuckError(path: string, owner: ProcessIdentity | undefined, patienceMs: number): BatonError {
   const who = owner ? `process ${owner.pid}` : 'an unknown process'
   return new BatonError(
     'STORE_FAILED',
