@@ -4,5 +4,7 @@ export type { ScriptedModel, ScriptedModelOptions } from './testing/scripted-mod
 export { scriptedModel } from './testing/scripted-model.ts'
 export type { ScriptedServer, ScriptedServerOptions, ServerStep } from './testing/scripted-server.ts'
 export { startScriptedServer } from './testing/scripted-server.ts'
+export type { ModelUnderTest, TestModelOptions } from './testing/test-model.ts'
+export { testModel } from './testing/test-model.ts'
 export type { TestRouterOptions } from './testing/test-router.ts'
 export { testRouter } from './testing/test-router.ts'

@@ -21,15 +21,30 @@ export type OpenAISchema =
  *
  * @throws BatonError `INVALID_OPTIONS` where the file or the optional peer dependency `ajv` is missing.
  */
-export async function loadOpenAISchema(dir: string, name: OpenAISchema): Promise<SchemaCheck> {
+export function loadOpenAISchema(dir: string, name: OpenAISchema): Promise<SchemaCheck> {
+  const file = join(dir, `${name}.schema.json`)
+  let check = checks.get(file)
+  if (!check) {
+    check = compile(file)
+    checks.set(file, check)
+    // What is missing now may be there later.
+    check.catch(() => checks.delete(file))
+  }
+  return check
+}
+
+/** Compiled ones, by file: compiling takes a tenth of a second, and suites start many servers. */
+const checks = new Map<string, Promise<SchemaCheck>>()
+
+async function compile(file: string): Promise<SchemaCheck> {
   const [{ Ajv2020 }, text] = await Promise.all([
     import('ajv/dist/2020.js').catch((cause: unknown) => {
       throw new BatonError('INVALID_OPTIONS', 'schemaDir: checking needs the package ajv; install it (npm install --save-dev ajv)', {
         cause,
       })
     }),
-    readFile(join(dir, `${name}.schema.json`), 'utf8').catch((cause: unknown) => {
-      throw new BatonError('INVALID_OPTIONS', `schemaDir: cannot read ${name}.schema.json in ${dir}`, { cause })
+    readFile(file, 'utf8').catch((cause: unknown) => {
+      throw new BatonError('INVALID_OPTIONS', `schemaDir: cannot read ${file}`, { cause })
     }),
   ])
   const ajv = new Ajv2020({ strict: false, validateSchema: false, validateFormats: false, logger: false, allErrors: false })

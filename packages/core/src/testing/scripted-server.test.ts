@@ -114,7 +114,7 @@ describe('startScriptedServer', () => {
     expect(server.validated).toBe(false)
     await expect(startScriptedServer([], { schemaDir: '/nowhere' })).rejects.toMatchObject({
       code: 'INVALID_OPTIONS',
-      message: 'schemaDir: cannot read chat-completions-request.schema.json in /nowhere',
+      message: 'schemaDir: cannot read /nowhere/chat-completions-request.schema.json',
     })
   })
 

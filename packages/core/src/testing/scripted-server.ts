@@ -41,6 +41,8 @@ export interface ServerRequest {
   readonly body: Readonly<Record<string, unknown>>
   /** How many answers of the model are in the request: the step of a conversation, from 0. */
   readonly turn: number
+  /** Of the client: requests that share it share a connection. */
+  readonly remotePort: number | undefined
   /** `sent` once the reply went out whole, `gone` once the connection ended before that. */
   readonly ended: Promise<'sent' | 'gone'>
 }
@@ -161,7 +163,11 @@ export async function startScriptedServer(
       response.on('close', () => resolve(response.writableFinished ? 'sent' : 'gone'))
     })
     const body = JSON.parse(text) as Record<string, unknown>
-    await answerCall({ path, headers: incoming.headers, api, body, turn: turnOf(body), ended }, text, response)
+    await answerCall(
+      { path, headers: incoming.headers, api, body, turn: turnOf(body), remotePort: incoming.socket.remotePort, ended },
+      text,
+      response,
+    )
   }
 
   await new Promise<void>((resolve, reject) => {
