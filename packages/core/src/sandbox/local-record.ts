@@ -92,6 +92,18 @@ export async function readRecord(root: string, id: string): Promise<LocalRecord 
   }
 }
 
+/** A folder without a record that is so old belongs to no sandbox that is being made or removed. */
+const leftoverMs = 3_600_000
+
+/** Removes what processes left that died while they made or removed a sandbox. */
+export async function removeLeftovers(root: string): Promise<void> {
+  for (const id of await listIds(root)) {
+    const folders = foldersOf(root, id)
+    const [record, base] = await Promise.all([recordPath(folders), folders.base].map((path) => lstat(path).catch(() => undefined)))
+    if (!record && base && Date.now() - base.mtimeMs > leftoverMs) await removeFolders(folders)
+  }
+}
+
 /** The ids of the sandboxes under a root. */
 export async function listIds(root: string): Promise<string[]> {
   return (await readdir(root)).filter((name) => idPattern.test(name)).sort()

@@ -7,7 +7,17 @@ import { probeBubblewrap } from './bubblewrap.ts'
 import { findShell } from './local-command.ts'
 import { inheritedNames, pickEnvironment } from './local-environment.ts'
 import type { LocalRecord } from './local-record.ts'
-import { createFolders, defaultRoot, foldersOf, listIds, newLocalId, openRoot, readRecord, removeFolders } from './local-record.ts'
+import {
+  createFolders,
+  defaultRoot,
+  foldersOf,
+  listIds,
+  newLocalId,
+  openRoot,
+  readRecord,
+  removeFolders,
+  removeLeftovers,
+} from './local-record.ts'
 import { openLocalSandbox } from './open-local-sandbox.ts'
 import type { Sandbox, SandboxProvider } from './sandbox.ts'
 import { SandboxSpec } from './sandbox.ts'
@@ -46,6 +56,7 @@ export function createLocalSandboxProvider(options: LocalSandboxOptions = {}): S
   const settings = parseOptions('createLocalSandboxProvider', LocalSandboxOptions, options)
   const shell = settings.shell ?? findShell()
   const rootPath = settings.root ?? defaultRoot()
+  let swept: Promise<void> | undefined
   const open = (root: string, record: LocalRecord): Sandbox =>
     openLocalSandbox({ root, record, shell, hostEnv: pickEnvironment(process.env, [...inheritedNames, ...settings.inheritEnv]) })
   return wrapSandboxProvider({
@@ -54,6 +65,9 @@ export function createLocalSandboxProvider(options: LocalSandboxOptions = {}): S
       const parsed = parseOptions('create', SandboxSpec, spec)
       const record = await recordOf(parsed, settings.isolation)
       const root = await usableRoot(rootPath)
+      // Litter that cannot be removed is in nobody's way.
+      swept ??= removeLeftovers(root).catch(() => {})
+      await swept
       const folders = foldersOf(root, record.id)
       const workdir = record.inPlace ? record.workdir : folders.work
       try {

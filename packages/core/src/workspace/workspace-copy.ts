@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { lstat, readFile, readlink, rm } from 'node:fs/promises'
+import { lstat, readFile, readlink, realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
@@ -7,8 +7,9 @@ import { extract } from 'tar-stream'
 import { z } from 'zod'
 import { BatonError } from '../errors.ts'
 import type { Abortable } from '../options.ts'
-import { createLocalSandboxProvider } from '../sandbox/local-sandbox.ts'
+import { packLocal } from '../sandbox/pack-local.ts'
 import type { FileStat, Sandbox } from '../sandbox/sandbox.ts'
+import { unpackLocal } from '../sandbox/unpack-local.ts'
 import { ignoredBy, listWorkspaceFiles } from './workspace-files.ts'
 
 /** One file of a workspace as it was copied. */
@@ -36,7 +37,7 @@ const neverBack = ['.git', 'node_modules']
 export async function copyIn(path: string, sandbox: Sandbox, options: Abortable): Promise<readonly BaselineFile[]> {
   const files = await listWorkspaceFiles(path)
   const baseline = await fingerprint(path, files)
-  if (files.length > 0) await withHostFolder(path, (host) => sandbox.unpack(host.pack({ ...options, paths: files }), options))
+  if (files.length > 0) await sandbox.unpack(packLocal(await realpath(path), { ...options, paths: files }), options)
   return baseline
 }
 
@@ -142,21 +143,9 @@ export async function applyChanges(
   }
   if (conflicts.length > 0) return { applied: [], conflicts, baseline }
   const written = needed.filter(({ now }) => now).map((change) => change.path)
-  await withHostFolder(path, async (host) => {
-    if (written.length > 0) await host.unpack(sandbox.pack({ ...options, paths: written }), options)
-  })
+  if (written.length > 0) await unpackLocal(await realpath(path), sandbox.pack({ ...options, paths: written }), options)
   for (const { path: gone, now } of needed) if (!now) await rm(join(path, gone), { force: true })
   return { applied: changes.map(({ path: changed, change }) => ({ path: changed, change })), conflicts: [], baseline: [...after.values()] }
-}
-
-/** Host folders are reached through a sandbox on them too: it keeps links and names from leading out. */
-async function withHostFolder<T>(path: string, use: (host: Sandbox) => Promise<T>): Promise<T> {
-  const host = await createLocalSandboxProvider({ isolation: 'none' }).create({ inPlace: path })
-  try {
-    return await use(host)
-  } finally {
-    await host.close()
-  }
 }
 
 function sha256(data: Uint8Array): string {
