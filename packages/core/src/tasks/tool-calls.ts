@@ -13,6 +13,7 @@ import { ready, throwIfStopped } from './run-context.ts'
 const maxDataBytes = 64 * 1024
 /** How long a tool may take to stop after an abort before it is left to itself. */
 const abortGraceMs = 2_000
+const pausedMeanwhile = Symbol('paused meanwhile')
 
 /**
  * Runs a tool call in its steps: find it in the log, check it, decide, start, finish. Each step is in the log before the next, so that a
@@ -166,16 +167,30 @@ async function run(
   const { runtime } = active
   let cause = runtime.state.calls.get(call.callId)?.calledId
   if (start) {
-    const events = await runtime.drive([
-      ...before,
-      { type: 'tool.started', actor: runtime.agentActor, data: { callId: call.callId, input } },
-    ])
+    const started: EventDraft = { type: 'tool.started', actor: runtime.agentActor, data: { callId: call.callId, input } }
+    const events = await appendUnpaused(active, [...before, started], tool.effect !== 'read')
     cause = events.at(-1)?.id
     throwIfStopped(active)
   }
   const begun = performance.now()
   const outcome = await settle(active, tool, input, toolContext(active, call, cause))
   return finish(active, call, { ...outcome, ms: Math.round((performance.now() - begun) * 10) / 10 }, [], cause)
+}
+
+/** Where the work is more than reading, a pause that gets into the log first is waited for. */
+async function appendUnpaused(active: ActiveRun, drafts: readonly EventDraft[], careful: boolean): Promise<readonly Event[]> {
+  const { runtime } = active
+  const check = (): void => {
+    if (runtime.state.run?.paused) throw pausedMeanwhile
+  }
+  for (;;) {
+    try {
+      return await runtime.drive(drafts, careful ? check : undefined)
+    } catch (error) {
+      if (error !== pausedMeanwhile) throw error
+      await ready(active)
+    }
+  }
 }
 
 async function settle(active: ActiveRun, tool: Tool, input: unknown, context: ToolContext): Promise<Outcome> {
