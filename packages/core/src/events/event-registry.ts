@@ -1,9 +1,10 @@
 import { z } from 'zod'
-import { BatonError } from '../errors.ts'
+import { BatonError, messageOf } from '../errors.ts'
+import { implementing, parseOptions } from '../options.ts'
 import * as control from './control-events.ts'
 import * as conversation from './conversation-events.ts'
 import { Envelope } from './envelope.ts'
-import type { Event, EventType, LoggedEvent, UnknownEvent } from './event.ts'
+import type { BuiltInEventTypes, Event, EventType, LoggedEvent, UnknownEvent } from './event.ts'
 import * as model from './model-events.ts'
 import * as sandbox from './sandbox-events.ts'
 import * as task from './task-events.ts'
@@ -19,7 +20,7 @@ export interface EventDefinition {
   readonly upcast?: (data: unknown, fromVersion: number) => unknown
 }
 
-const builtIn: { readonly [K in EventType]: z.ZodType } = {
+const builtIn: { readonly [K in keyof BuiltInEventTypes]: z.ZodType<BuiltInEventTypes[K]> } = {
   'task.created': task.TaskCreated,
   'task.forked': task.TaskForked,
   'task.delegated': task.TaskDelegated,
@@ -65,31 +66,29 @@ const builtIn: { readonly [K in EventType]: z.ZodType } = {
 
 const definitions = new Map<string, EventDefinition>(Object.entries(builtIn).map(([type, schema]) => [type, { version: 1, schema }]))
 
+const Definition = z.object({
+  version: z.int().positive(),
+  schema: implementing<z.ZodType>('a zod schema', 'safeParse'),
+  upcast: z.custom<EventDefinition['upcast']>((value) => typeof value === 'function', 'expected a function').optional(),
+})
+const EventName = z
+  .string()
+  .regex(/^[a-z][A-Za-z0-9-]*(\.[a-z][A-Za-z0-9-]*)+$/, 'expected lower-case words joined by a dot, noun first: "deploy.finished"')
+
 /**
  * Makes a plugin's event type known. Registering the same definition again does nothing.
  *
- * @throws BatonError `INVALID_OPTIONS` when the name is not `noun.past`, the version is no positive integer, or the type is already registered otherwise.
+ * @throws BatonError `INVALID_OPTIONS` when the name is not `noun.past`, a field of the definition is wrong, or the type is already registered otherwise.
  */
 export function registerEvent(type: EventType, definition: EventDefinition): void {
+  parseOptions('registerEvent', z.object({ type: EventName, definition: Definition }), { type, definition })
   const there = definitions.get(type)
   if (there === definition || (there?.schema === definition.schema && there.version === definition.version)) return
   if (there)
     throw new BatonError(
       'INVALID_OPTIONS',
-      `registerEvent: the type "${type}" is already registered with another schema. Choose a name with your plugin's noun.`,
+      `registerEvent: type: "${type}" is already registered with another schema. Choose a name with your plugin's noun.`,
     )
-  if (!/^[a-z][A-Za-z0-9-]*(\.[a-z][A-Za-z0-9-]*)+$/.test(type)) {
-    throw new BatonError(
-      'INVALID_OPTIONS',
-      `registerEvent: "${type}" is no event name. Use lower-case words joined by a dot, noun first: "deploy.finished".`,
-    )
-  }
-  if (!Number.isInteger(definition.version) || definition.version < 1) {
-    throw new BatonError(
-      'INVALID_OPTIONS',
-      `registerEvent: the version of "${type}" has to be a positive integer, not ${String(definition.version)}.`,
-    )
-  }
   definitions.set(type, definition)
 }
 
@@ -136,7 +135,7 @@ export function parseEvent(text: string, value: unknown): LoggedEvent {
   const definition = definitions.get(type)
   if (!definition || envelope.data.v > definition.version) return { ...rest, type: `?${type}`, raw: text } satisfies UnknownEvent
   const old = envelope.data.v < definition.version
-  const current = old && definition.upcast ? definition.upcast(data, envelope.data.v) : data
+  const current = old && definition.upcast ? upcast(definition.upcast, envelope.data) : data
   const parsed = definition.schema.safeParse(current)
   if (!parsed.success) {
     throw new BatonError(
@@ -149,6 +148,20 @@ export function parseEvent(text: string, value: unknown): LoggedEvent {
 }
 
 const StoredEvent = Envelope.extend({ type: z.string().min(1), data: z.unknown() })
+
+function upcast(upcaster: NonNullable<EventDefinition['upcast']>, { type, seq, v, data }: z.infer<typeof StoredEvent>): unknown {
+  try {
+    return upcaster(data, v)
+  } catch (cause) {
+    throw new BatonError(
+      'CORRUPT_LOG',
+      `The stored "${type}" event ${seq} could not be brought up from version ${v}: ${messageOf(cause)}`,
+      {
+        cause,
+      },
+    )
+  }
+}
 
 /** The event as JSON text: an unknown one as it was stored. */
 export function stringifyEvent(event: LoggedEvent): string {

@@ -47,7 +47,10 @@ export interface EventStream {
   /** Resolves when the events are durable. Drafts of one call stay together. Rejects with `INVALID_EVENT`, `LOST_OWNERSHIP`, `STORE_FULL`, `STORE_FAILED`, `CLOSED`. */
   append(drafts: readonly EventDraft[], options?: StreamAppendOptions): Promise<readonly Event[]>
   read(options?: { readonly after?: number; readonly limit?: number }): AsyncIterable<LoggedEvent>
-  /** Replays, then follows live, without gap or duplicate. Ends when the signal aborts or the stream closes. */
+  /**
+   * Replays, then follows live, without gap or duplicate. Live events come in their place: behind the event that was last when they were sent.
+   * Ends when the signal aborts, or with the last event once the stream is closed.
+   */
   subscribe(options?: SubscribeOptions): AsyncIterable<LoggedEvent>
   subscribe(options: SubscribeOptions & { readonly live: true }): AsyncIterable<LoggedEvent | LiveEvent>
   /** Calls a listener for each new event of a type, or for every one with `*`. Returns how to stop. */
@@ -69,6 +72,14 @@ interface QueuedAppend {
   readonly options: StreamAppendOptions
   resolve(events: readonly Event[]): void
   reject(error: unknown): void
+}
+
+/** Appends that go to the store together. */
+interface Group {
+  readonly entries: { readonly entry: QueuedAppend; readonly events: readonly Event[] }[]
+  readonly all: Event[]
+  /** The task as it stands with them. */
+  next: TaskSummary | undefined
 }
 
 /** Opens the log of one task. Reads nothing by itself: `catchUp` does. */
@@ -125,81 +136,92 @@ export function createEventStream(options: { readonly store: EventStore; readonl
   }
 
   /** Gives drafts their place. An entry with a check may only be first in a group, since it has to see what comes before as durable. */
-  function takeGroup(): { entries: { entry: QueuedAppend; events: readonly Event[] }[]; all: Event[]; next: TaskSummary | undefined } {
-    const group: { entry: QueuedAppend; events: readonly Event[] }[] = []
-    const all: Event[] = []
-    let next = summary
-    while (queue[0] && !(queue[0].options.check && group.length > 0)) {
+  function takeGroup(): Group {
+    const group: Group = { entries: [], all: [], next: summary }
+    while (queue[0] && !(queue[0].options.check && group.entries.length > 0)) {
       const entry = queue.shift() as QueuedAppend
-      const { epoch, check } = entry.options
       try {
-        check?.()
-        if (epoch !== undefined && next?.driver?.epoch !== epoch) {
-          throw new BatonError(
-            'LOST_OWNERSHIP',
-            `Task ${taskId} is driven by ${next?.driver?.owner ?? 'nobody'} now (epoch ${next?.driver?.epoch ?? 0}, this process had ${epoch}). Open it again to see where it stands.`,
-          )
-        }
+        place(entry, group)
       } catch (error) {
         entry.reject(error)
-        continue
       }
-      const time = new Date().toISOString()
-      const events = entry.drafts.map((draft, index) => {
-        const event = {
-          id: uuidv7(),
-          taskId,
-          seq: lastSeq + all.length + index + 1,
-          time,
-          actor: draft.actor,
-          ...(epoch !== undefined && { epoch }),
-          ...(draft.cause !== undefined && { cause: draft.cause }),
-          v: versionOf(draft.type),
-          type: draft.type,
-          data: draft.data,
-        } as Event
-        next = fold.summarize(next, event)
-        return event
-      })
-      all.push(...events)
-      group.push({ entry, events })
     }
-    return { entries: group, all, next }
+    return group
+  }
+
+  function place(entry: QueuedAppend, group: Group): void {
+    const { epoch, check } = entry.options
+    check?.()
+    const driver = group.next?.driver
+    if (epoch !== undefined && driver?.epoch !== epoch) {
+      throw new BatonError(
+        'LOST_OWNERSHIP',
+        `Task ${taskId} is driven by ${driver?.owner ?? 'nobody'} now (epoch ${driver?.epoch ?? 0}, this process had ${epoch}). Open it again to see where it stands.`,
+      )
+    }
+    const time = new Date().toISOString()
+    let { next } = group
+    const events = entry.drafts.map((draft, index) => {
+      const event = {
+        id: uuidv7(),
+        taskId,
+        seq: lastSeq + group.all.length + index + 1,
+        time,
+        actor: draft.actor,
+        ...(epoch !== undefined && { epoch }),
+        ...(draft.cause !== undefined && { cause: draft.cause }),
+        v: versionOf(draft.type),
+        type: draft.type,
+        data: draft.data,
+      } as Event
+      next = fold.summarize(next, event)
+      return event
+    })
+    group.all.push(...events)
+    group.entries.push({ entry, events })
+    group.next = next
   }
 
   async function pump(): Promise<void> {
     let conflicts = 0
     while (queue.length > 0) {
       const { entries, all, next } = takeGroup()
-      if (all.length === 0 || next === undefined) {
-        for (const { entry } of entries) entry.resolve([])
-        continue
-      }
-      const before = lastSeq
       try {
-        await store.append(taskId, all, { after: lastSeq, summary: next })
-      } catch (error) {
-        if (BatonError.isInstance(error, 'CONFLICT') && conflicts < 100) {
-          conflicts++
-          const caughtUp = await catchUp().then(
-            () =>
-              lastSeq > before ||
-              new BatonError('STORE_FAILED', `Task ${taskId}: the store reports a conflict, but has nothing new.`, { cause: error }),
-            (failure: unknown) => failure,
-          )
-          if (caughtUp === true) queue.unshift(...entries.map(({ entry }) => entry))
-          else for (const { entry } of entries) entry.reject(caughtUp)
-        } else {
-          for (const { entry } of entries) entry.reject(error)
+        if (all.length > 0 && next !== undefined) {
+          const refused = await appendOrCatchUp(all, next)
+          if (refused?.again && conflicts++ < 100) {
+            queue.unshift(...entries.map(({ entry }) => entry))
+            continue
+          }
+          if (refused) throw refused.error
+          for (const event of all) ingest(event)
         }
-        continue
+        conflicts = 0
+        for (const { entry, events } of entries) entry.resolve(events)
+      } catch (error) {
+        for (const { entry } of entries) entry.reject(error)
       }
-      conflicts = 0
-      for (const event of all) ingest(event)
-      for (const { entry, events } of entries) entry.resolve(events)
     }
     // In the same turn as the last look at the queue, or an append in between would wait for ever.
     pumping = undefined
+  }
+
+  /** Returns why not, and whether it is worth trying again with what others appended meanwhile. */
+  async function appendOrCatchUp(all: readonly Event[], next: TaskSummary): Promise<{ error: unknown; again: boolean } | undefined> {
+    const before = lastSeq
+    try {
+      await store.append(taskId, all, { after: before, summary: next })
+      return undefined
+    } catch (error) {
+      if (!BatonError.isInstance(error, 'CONFLICT')) return { error, again: false }
+      try {
+        await catchUp()
+      } catch (failure) {
+        return { error: failure, again: false }
+      }
+      const stale = new BatonError('STORE_FAILED', `Task ${taskId}: the store reports a conflict, but has nothing new.`, { cause: error })
+      return lastSeq > before ? { error, again: true } : { error: stale, again: false }
+    }
   }
 
   async function follow(): Promise<void> {
@@ -248,16 +270,19 @@ export function createEventStream(options: { readonly store: EventStore; readonl
     if (subscription.live) liveReaders.add(receive)
     try {
       while (!signal?.aborted) {
-        if (cursor < lastSeq) {
-          if (cursor + 1 >= tailStart && tail.length > 0) {
-            const event = tail[cursor + 1 - tailStart]
-            if (event) {
-              cursor = event.seq
-              yield event
-              continue
-            }
+        const next = live[0]
+        if (next && next.after <= cursor) {
+          live.shift()
+          yield next
+        } else if (cursor < lastSeq) {
+          const held = cursor + 1 >= tailStart ? tail[cursor + 1 - tailStart] : undefined
+          if (held) {
+            cursor = held.seq
+            yield held
+            continue
           }
           if (wasLive) onBehind?.({ seq: cursor, lastSeq })
+          const from = cursor
           for await (const event of store.read(taskId, { after: cursor })) {
             if (signal?.aborted) return
             if (event.seq > lastSeq) break
@@ -265,16 +290,12 @@ export function createEventStream(options: { readonly store: EventStore; readonl
             yield event
             if (cursor + 1 >= tailStart) break
           }
-          continue
+          if (cursor === from) throw new BatonError('CORRUPT_LOG', `Task ${taskId}: the store has lost what came after seq ${cursor}.`)
+        } else {
+          wasLive = true
+          if (closing.signal.aborted) return
+          await changed(signal)
         }
-        wasLive = true
-        const next = live.shift()
-        if (next) {
-          yield next
-          continue
-        }
-        if (closing.signal.aborted) return
-        await changed(signal)
       }
     } finally {
       liveReaders.delete(receive)

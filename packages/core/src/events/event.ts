@@ -7,16 +7,8 @@ import type * as task from './task-events.ts'
 import type * as tool from './tool-events.ts'
 import type * as workspace from './workspace-events.ts'
 
-/**
- * Every event type and the shape of its data. A plugin adds its own by declaration merging, and registers the schema with `registerEvent`:
- *
- * ```ts
- * declare module '@baton-sdk/core' {
- *   interface EventTypes { 'deploy.finished': { url: string } }
- * }
- * ```
- */
-export interface EventTypes {
+/** The event types of Baton itself. */
+export interface BuiltInEventTypes {
   'task.created': task.TaskCreated
   'task.forked': task.TaskForked
   'task.delegated': task.TaskDelegated
@@ -59,6 +51,17 @@ export interface EventTypes {
   'command.finished': sandbox.CommandFinished
   'check.finished': workspace.CheckFinished
 }
+
+/**
+ * Every event type and the shape of its data. A plugin adds its own by declaration merging, and registers the schema with `registerEvent`:
+ *
+ * ```ts
+ * declare module '@baton-sdk/core' {
+ *   interface EventTypes { 'deploy.finished': { url: string } }
+ * }
+ * ```
+ */
+export interface EventTypes extends BuiltInEventTypes {}
 
 /** Name of an event type. */
 export type EventType = keyof EventTypes
