@@ -11,12 +11,14 @@ import type { LogPlace } from './log-followers.ts'
 import { createLogFollowers } from './log-followers.ts'
 import type { LogStretch } from './log-reader.ts'
 import { readLog } from './log-reader.ts'
-import { fileError, storeClosedError } from './store-errors.ts'
+import { fileError, storeClosedError, unknownTaskError } from './store-errors.ts'
 import { createTaskSummaries } from './task-summaries.ts'
 
 const extension = '.jsonl'
 /** Logs that are kept open; the least recently used one goes first. */
 const openLogs = 512
+/** Logs that are written to at the same time; the others wait, without a file open. */
+const writtenAtOnce = 256
 
 /** Something about a log that a person should know; no call fails for it. */
 export interface StoreWarning {
@@ -58,6 +60,8 @@ export function createFileEventStore(options: FileEventStoreOptions): EventStore
   const dir = resolve(parsed.dir)
   const locks = createLockOwner(`${dir}/.locks`)
   const logs = new Map<string, LogFile>()
+  const waiting: (() => void)[] = []
+  let writing = 0
   let closing: Promise<void> | undefined
 
   const followers = createLogFollowers({ dir, extension, read: readStretches, isWriting: (taskId) => logs.get(taskId)?.writing ?? false })
@@ -91,12 +95,13 @@ export function createFileEventStore(options: FileEventStoreOptions): EventStore
   }
 
   function openLog(taskId: string): LogFile {
-    if (logs.size >= openLogs) closeOldest()
     const path = pathOf(taskId)
     return createLogFile({
       taskId,
       path,
       locks,
+      enter,
+      leave,
       onCommit: (commit) => followers.deliver(taskId, commit),
       onTorn: ({ bytes, keptAs }) => {
         const message = `${path} ended in ${bytes} bytes of an append that was never finished. They were cut off and are kept in ${keptAs}.`
@@ -105,12 +110,25 @@ export function createFileEventStore(options: FileEventStoreOptions): EventStore
     })
   }
 
+  function enter(): Promise<void> {
+    if (writing === writtenAtOnce) return new Promise((go) => waiting.push(go))
+    writing++
+    return Promise.resolve()
+  }
+
+  function leave(): void {
+    const next = waiting.shift()
+    if (next) next()
+    else writing--
+    closeOldest()
+  }
+
   function closeOldest(): void {
     for (const [taskId, log] of logs) {
+      if (logs.size <= openLogs) return
       if (log.busy) continue
       log.close()
       logs.delete(taskId)
-      return
     }
   }
 
@@ -126,7 +144,12 @@ export function createFileEventStore(options: FileEventStoreOptions): EventStore
       taskId,
       path: pathOf(taskId),
       after,
-      start: (identity) => (place?.identity === identity ? place.cursor : log.before(identity, after)),
+      start(identity) {
+        if (!place) return log.before(identity, after)
+        if (place.identity === identity) return place.cursor
+        // The task was deleted, and another one of that name began.
+        throw unknownTaskError(taskId)
+      },
       durableBytes: log.durableBytes,
     })) {
       log.note(stretch.identity, stretch.next)
@@ -166,7 +189,6 @@ export function createFileEventStore(options: FileEventStoreOptions): EventStore
     async delete(taskId) {
       checkOpen(taskId)
       await logOf(taskId).remove()
-      logs.delete(taskId)
       followers.check(taskId)
     },
     close() {

@@ -28,6 +28,10 @@ export interface LogFileOptions {
   readonly taskId: string
   readonly path: string
   readonly locks: LockOwner
+  /** Asked before writing begins; it goes on when this resolves. */
+  enter(): Promise<void>
+  /** Told when there is nothing more to write. */
+  leave(): void
   /** Told of each append by this process, in order, when it is durable. */
   onCommit(commit: Commit): void
   /** Told when a torn end was cut off, and where it is kept. */
@@ -86,8 +90,8 @@ export function createLogFile(options: LogFileOptions): LogFile {
   let places: { readonly identity: string; readonly cursors: LogCursor[] } = { identity: '', cursors: [] }
 
   async function pump(): Promise<void> {
-    // What is appended in the same turn of the event loop goes together.
-    await Promise.resolve()
+    // Whatever is appended until this resolves, at least in the same turn of the event loop, goes together.
+    await options.enter()
     while (queue.length > 0) {
       try {
         await locked(writeQueue)
@@ -97,6 +101,7 @@ export function createLogFile(options: LogFileOptions): LogFile {
       }
     }
     pumping = undefined
+    options.leave()
   }
 
   async function locked<T>(run: () => Promise<T>): Promise<T> {

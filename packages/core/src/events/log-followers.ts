@@ -116,7 +116,7 @@ export function createLogFollowers(options: LogFollowersOptions): LogFollowers {
     const followers = byTask.get(taskId)
     if (!followers || options.isWriting(taskId)) return
     const stat = statSync(`${dir}/${taskId}${extension}`, { throwIfNoEntry: false })
-    const seen = stat ? `${stat.size}:${stat.mtimeMs}` : ''
+    const seen = stat ? `${stat.size}:${stat.mtimeMs}` : 'gone'
     for (const follower of followers) {
       const { place } = follower
       if (stat && place?.cursor.offset === stat.size && place.identity === identityOf(stat)) continue

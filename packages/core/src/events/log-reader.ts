@@ -34,7 +34,7 @@ export interface LogReadOptions {
   readonly path: string
   /** Events up to this seq are skipped. */
   readonly after: number
-  /** The nearest place at or before `after` that is known, given which file it is (see {@link identityOf}). */
+  /** The nearest place at or before `after` that is known, given which file it is (see {@link identityOf}). May throw for a wrong one. */
   start(identity: string): LogCursor
   /** How many bytes of a file of this size are known to be durable; `undefined` where that is not known. */
   durableBytes(identity: string, size: number): number | undefined
@@ -59,12 +59,22 @@ export async function* readLog(options: LogReadOptions): AsyncGenerator<LogStret
       found = true
       yield { ...stretch, identity }
     }
-    if (!found && start.seq === 0 && readTail(fd, end).size === 0) throw unknownTaskError(taskId)
+    if (!found && start.seq < after) await checkEnd(fd, options, end)
+    else if (!found && start.seq === 0 && readTail(fd, end).size === 0) throw unknownTaskError(taskId)
   } catch (error) {
     throw fileError(error, `Reading the log of task ${taskId}`)
   } finally {
     closeSync(fd)
   }
+}
+
+/** Nothing was found by counting lines: that is right only where the log ends at or before the seq. */
+async function checkEnd(fd: number, { taskId, path, after }: LogReadOptions, end: number): Promise<void> {
+  const tail = readTail(fd, end)
+  if (tail.size === 0) throw unknownTaskError(taskId)
+  if (tail.lastSeq <= after) return
+  // Lines are missing; parsing from the start says where.
+  for await (const _ of readStretches(fd, path, logStart, end));
 }
 
 /** Tells a log from another one that later takes its name. */
