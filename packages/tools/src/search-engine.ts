@@ -13,7 +13,7 @@ export interface SearchQuery {
 /** A program in the sandbox that searches files. */
 export interface SearchEngine {
   readonly name: 'ripgrep' | 'grep'
-  /** Whether it separates a file's name from the rest with a NUL, so that any name can be told. */
+  /** Whether a NUL ends the file's name in its output. */
   readonly separates: boolean
   /** Its call, to which file names are added; or what this program cannot do. */
   command(

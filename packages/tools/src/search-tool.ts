@@ -68,14 +68,14 @@ async function search(
   if (engine === undefined) return failed('This sandbox has neither ripgrep nor grep; use shell.')
   const problem = await patternProblem(sandbox, engine, query, context)
   if (problem !== undefined) return failed(problem)
-  const searchable = files.filter((file) => file.isWellFormed() && (engine.separates || !file.includes('\n')))
+  const searchable = files.filter((file) => file.isWellFormed() && !file.includes('\n'))
   const skipped = files.length - searchable.length
   const found = await searchMatches(sandbox, engine, query, { files: searchable, maxMatches: query.maxResults, signal: context.signal })
   const left = skipped === 0 ? [] : [`[${count(skipped, 'file')} not searched, because of the characters in the name]`]
   return present(found, searchable.length, query, [...notes, ...left], context)
 }
 
-/** What is wrong with a regular expression, as the engine says; asked on an empty input, so that it costs next to nothing. */
+/** What is wrong with a regular expression, as the engine says; asked on an empty line (busybox looks at the expression only when there is one), so that it costs next to nothing. */
 async function patternProblem(
   sandbox: Sandbox,
   engine: SearchEngine,
@@ -85,7 +85,7 @@ async function patternProblem(
   const command = engine.command(query)
   if ('unsupported' in command)
     return `This sandbox has only a plain grep, which does not know ${command.unsupported}; write the regular expression without it.`
-  const result = await exec(sandbox, command.argv, { env: command.env, timeoutMs: 20_000, signal: context.signal })
+  const result = await exec(sandbox, [...command.argv, '-'], { input: '\n', env: command.env, timeoutMs: 20_000, signal: context.signal })
   if (result.exit.code === 0 || result.exit.code === 1) return undefined
   const reason = result.stderr.trim().replace(/^(rg|grep): /, '')
   if (query.regex)

@@ -2,7 +2,7 @@ import type { Tool, ToolOutput } from '@baton-sdk/core'
 import { defineTool } from '@baton-sdk/core'
 import { z } from 'zod'
 import type { BackgroundCommand } from './background-commands.ts'
-import { findBackgroundCommand } from './background-commands.ts'
+import { backgroundCommands } from './background-commands.ts'
 import { describeExit, withRemark } from './command-text.ts'
 import { failed } from './failure.ts'
 
@@ -23,7 +23,7 @@ export function createShellOutputTool(): Tool<z.infer<typeof ShellOutputInput>, 
     input: ShellOutputInput,
     effect: 'read',
     async run({ id, waitMs, waitFor }, context) {
-      const command = await findBackgroundCommand(id, await context.sandbox(), context)
+      const command = await backgroundCommands(context).find(id, await context.sandbox(), context.signal)
       if (command === undefined) return unknownCommand(id)
       if (waitMs > 0) await command.wait({ timeoutMs: waitMs, text: waitFor, signal: context.signal })
       return showNew(command)

@@ -86,11 +86,12 @@ async function runInBackground(sandbox: Sandbox, { command, cwd, timeoutMs }: Co
   )
   closeInput(process)
   const background = followProcess(process)
-  backgroundCommands(context).set(background.id, background)
+  backgroundCommands(context).add(background, sandbox)
   background.end
-    .then((exit) =>
-      recordEnd({ exit, stdoutBytes: background.stdoutBytes, stderrBytes: background.stderrBytes, ms: performance.now() - since }, context),
-    )
+    .then((exit) => {
+      const { stdoutBytes, stderrBytes } = background
+      return exit && recordEnd({ exit, stdoutBytes, stderrBytes, ms: performance.now() - since }, context)
+    })
     // By then the log may have another writer, or be closed; the end is then seen by shell_output only.
     .catch(() => undefined)
   const id = JSON.stringify(background.id)

@@ -168,10 +168,14 @@ function readJson(path: string): unknown {
 /** A file that grows, from an offset, until what writes it has ended. */
 function followFile(path: string, from: number, isOver: () => boolean): ReadableStream<Uint8Array> {
   let offset = from
+  let cancelled = false
   return new ReadableStream<Uint8Array>(
     {
+      cancel() {
+        cancelled = true
+      },
       async pull(controller) {
-        for (let pauseMs = 5; ; pauseMs = Math.min(longestPauseMs, pauseMs * 1.5)) {
+        for (let pauseMs = 5; !cancelled; pauseMs = Math.min(longestPauseMs, pauseMs * 1.5)) {
           const over = isOver()
           const chunk = await readAt(path, offset)
           if (chunk.length > 0) {

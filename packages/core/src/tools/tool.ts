@@ -31,7 +31,10 @@ export interface ToolContext {
   ask(question: string, options?: { readonly options?: readonly string[] }): Promise<string>
   /** Bytes of a result's text that the model is shown; beyond that core leaves out the middle. A tool that shows things piece by piece fits its pieces to it. */
   readonly maxOutputBytes: number
-  /** Memory of this task in this process: lost with it, so for what can be found out again. */
+  /**
+   * Memory of this task in this process: lost with it, so for what can be found out again. Values with a `Symbol.dispose` method are disposed of when
+   * the task closes here.
+   */
   readonly memory: Map<string, unknown>
   /** The whole output of an earlier call, by its id, where it was too long for the prompt. */
   wholeOutput(callId: string): Promise<Uint8Array | undefined>
