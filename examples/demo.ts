@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Baton, Task } from '@baton-sdk/core'
-import { createBaton, createFileBlobStore, createFileEventStore, createSingleModelRouter } from '@baton-sdk/core'
+import { BatonError, createBaton, createFileBlobStore, createFileEventStore, createSingleModelRouter } from '@baton-sdk/core'
 import { createCodingTools } from '@baton-sdk/tools'
 import { chooseModel } from './demo/model.ts'
 import { createSampleRepository, sampleTask } from './demo/sample-repository.ts'
@@ -16,23 +16,24 @@ npm run demo -- --repo PATH --goal "…" --check "npm test"
 npm run demo -- --show            the last task's timeline again, from its log
   --check may be given several times; --fresh forgets an unfinished task; --slow lets the scripted model take its time`
 
-const { values } = parseArgs({
-  options: {
-    repo: { type: 'string' },
-    goal: { type: 'string' },
-    check: { type: 'string', multiple: true },
-    fresh: { type: 'boolean', default: false },
-    show: { type: 'boolean', default: false },
-    slow: { type: 'boolean', default: process.stdout.isTTY },
-    help: { type: 'boolean', default: false },
-  },
-})
+const options = {
+  repo: { type: 'string' },
+  goal: { type: 'string' },
+  check: { type: 'string', multiple: true },
+  fresh: { type: 'boolean', default: false },
+  show: { type: 'boolean', default: false },
+  slow: { type: 'boolean', default: process.stdout.isTTY },
+  help: { type: 'boolean', default: false },
+} as const
 
 const again = 'Look at it again:         npm run demo -- --show'
 
-async function main(): Promise<number> {
+type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
+
+async function main(values: Values): Promise<number> {
   if (values.help) return say(help)
   if ((values.repo === undefined) !== (values.goal === undefined)) return say('--repo and --goal go together. See --help.', 2)
+  if (values.check && values.repo === undefined) return say('--check is for a repository of yours: give --repo and --goal too.', 2)
   const home = resolve('.baton', 'demo')
   mkdirSync(home, { recursive: true })
   const model = await chooseModel({ scripted: values.repo === undefined, slow: values.slow })
@@ -41,12 +42,13 @@ async function main(): Promise<number> {
     store: createFileEventStore({ dir: join(home, 'log') }),
     blobs: createFileBlobStore({ dir: join(home, 'blobs') }),
     router: createSingleModelRouter(model.model),
-    tools: createCodingTools(),
+    // Nobody sits here to answer questions.
+    tools: createCodingTools().filter(({ name }) => name !== 'ask'),
   })
   try {
     if (values.show) return await show(baton)
     const repository = values.repo === undefined ? join(home, 'repository') : resolve(values.repo)
-    const task = (values.fresh ? undefined : await findUnfinished(baton, repository)) ?? (await newTask(baton, repository))
+    const task = (values.fresh ? undefined : await findUnfinished(baton, repository)) ?? (await newTask(baton, repository, values))
     return await run(task, repository, model.note, home)
   } finally {
     await baton.close()
@@ -54,7 +56,7 @@ async function main(): Promise<number> {
   }
 }
 
-async function newTask(baton: Baton, repository: string): Promise<Task> {
+async function newTask(baton: Baton, repository: string, values: Values): Promise<Task> {
   if (values.repo === undefined) createSampleRepository(repository)
   const wanted = values.repo === undefined ? sampleTask : { goal: values.goal ?? '', checks: values.check ?? [] }
   return baton.createTask({
@@ -83,8 +85,8 @@ async function run(task: Task, repository: string, note: string, home: string): 
     if (pausing) process.exit(130)
     pausing = true
     timeline.line('Pausing at the next safe point … (Ctrl-C again leaves at once; nothing is lost either way)')
-    // Between two steps the task waits; letting go of it then keeps it as it is.
-    void task.pause().then(() => task.close())
+    // A run that ends at this moment cannot be paused any more, and then goes its way.
+    void pauseAndLetGo(task).catch(() => {})
   }
   process.on('SIGINT', pause)
   const started = task.start()
@@ -99,13 +101,30 @@ async function run(task: Task, repository: string, note: string, home: string): 
   await task.close()
   await shown
   if (!result) return say('\nPaused. Run the same command again to go on.', 130)
-  if (!applied) return say(`\nThe run ended with "${result.outcome}", so the repository was left as it was. ${again}`, 1)
+  if (!applied) return say(`\nThe run ended with "${result.outcome}", so the repository was left as it was.\n${again}`, 1)
   if (applied.conflicts.length > 0)
     return say(`\nNothing was written: changed meanwhile in the repository: ${applied.conflicts.join(', ')}`, 1)
   timeline.footer(result, applied.applied)
   return say(
     `\nThe repository is fixed:  git -C ${relative('.', repository) || '.'} diff\n${again}\nIts log: ${relative('.', join(home, 'log', `${task.id}.jsonl`))}`,
   )
+}
+
+/** Lets go of the task once the pause has taken effect, so that nothing that had begun is cut off. */
+async function pauseAndLetGo(task: Task): Promise<void> {
+  await task.pause()
+  const { seq } = task.summary
+  const underWay = new Set<string>()
+  for await (const event of task.events()) {
+    // A process that is gone has nothing under way.
+    if (event.type === 'driver.claimed') underWay.clear()
+    if (event.type === 'model.called') underWay.add(event.data.modelCallId)
+    if (event.type === 'model.finished' || (event.type === 'model.failed' && event.data.final)) underWay.delete(event.data.modelCallId)
+    if (event.type === 'tool.started') underWay.add(event.data.callId)
+    if (event.type === 'tool.finished') underWay.delete(event.data.callId)
+    if (event.seq >= seq && underWay.size === 0) break
+  }
+  await task.close()
 }
 
 async function show(baton: Baton): Promise<number> {
@@ -126,4 +145,12 @@ function say(text: string, code = 0): number {
   return code
 }
 
-process.exitCode = await main()
+try {
+  process.exitCode = await main(parseArgs({ options }).values)
+} catch (error) {
+  const { code, message } = error as NodeJS.ErrnoException
+  const misused = code?.startsWith('ERR_PARSE_ARGS')
+  if (!misused && !BatonError.isInstance(error)) throw error
+  console.error(misused ? `${message}\n\n${help}` : message)
+  process.exitCode = 1
+}

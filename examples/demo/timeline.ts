@@ -15,7 +15,8 @@ export interface Timeline {
 
 const gutter = { human: '◆', agent: '●', system: '·' } as const
 const colours = { human: 'magenta', agent: 'cyan', system: 'gray' } as const
-const width = Math.min(process.stdout.columns ?? 100, 120)
+// A terminal that does not know its size says 0.
+const width = Math.min(process.stdout.columns || 100, 120)
 
 /** Makes a timeline on standard output. */
 export function createTimeline(): Timeline {
@@ -38,6 +39,11 @@ export function createTimeline(): Timeline {
 
   function indent(line: string, style?: Style): void {
     console.log(`${' '.repeat(20)}${style ? paint(style, line) : line}`)
+  }
+
+  function showPreview(text: string): void {
+    preview = text.replaceAll('\n', ' ')
+    process.stdout.write(`\r\u001b[K${' '.repeat(20)}${paint('gray', preview.slice(-(width - 22)))}`)
   }
 
   function breakLine(): void {
@@ -115,7 +121,7 @@ export function createTimeline(): Timeline {
   return {
     header(title, notes) {
       console.log(`\n${paint('bold', title)}`)
-      for (const note of notes) console.log(paint('gray', note))
+      for (const line of notes.flatMap((note) => wrap(note, width))) console.log(paint('gray', line))
       console.log()
     },
     line(text) {
@@ -125,11 +131,10 @@ export function createTimeline(): Timeline {
     async follow(events) {
       for await (const event of events) {
         if (!('seq' in event)) {
-          // Deltas are only worth showing where the line can be written on.
-          if (live && event.type === 'model.delta' && event.data.kind === 'text') {
-            preview = `${preview}${event.data.text}`.replaceAll('\n', ' ')
-            process.stdout.write(`\r\u001b[K${' '.repeat(20)}${paint('gray', preview.slice(-(width - 22)))}`)
-          }
+          // Only worth showing where the line can be written over.
+          if (!live) continue
+          if (event.type === 'command.output') showPreview(event.data.text.trimEnd().split('\n').at(-1) ?? '')
+          else if (event.data.kind === 'text') showPreview(`${preview}${event.data.text}`)
         } else if (isKnown(event)) {
           ;(views[event.type] as ((event: Event) => void) | undefined)?.(event)
         }
