@@ -55,7 +55,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
     ...(!isOwn && { organization: null, project: null }),
     logLevel: 'off',
   })
-  const send = options.fetch ?? globalThis.fetch
+  const send: typeof globalThis.fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
   const request = async (method: 'get' | 'post', path: string, body: object | undefined, signal: AbortSignal) => {
     const { req, url: target } = await client.buildRequest({ method, path, ...(body && { body }) }).catch((error: unknown) => {
       throw error instanceof ModelError ? error : new ModelError('unauthorized', `apiKey: ${redact(messageOf(error))}`, { cause: error })
