@@ -1,0 +1,1 @@
+export { streamed as default } from './ai.ts'

@@ -1,0 +1,1 @@
+export { inMemory as default } from './baton.ts'
