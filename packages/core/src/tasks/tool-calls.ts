@@ -196,7 +196,7 @@ async function appendUnpaused(active: ActiveRun, drafts: readonly EventDraft[], 
 async function settle(active: ActiveRun, tool: Tool, input: unknown, context: ToolContext): Promise<Outcome> {
   try {
     const result = await withGrace(tool.run(input, context), active.signal)
-    return await present(active, tool, input, result)
+    return await present(active, tool, input, result, context.callId)
   } catch (error) {
     // The log itself has refused: nothing can be written about it either.
     if (BatonError.isInstance(error, 'LOST_OWNERSHIP') || BatonError.isInstance(error, 'CLOSED')) throw error
@@ -225,7 +225,7 @@ function withGrace<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   })
 }
 
-async function present({ runtime }: ActiveRun, tool: Tool, input: unknown, result: unknown): Promise<Outcome> {
+async function present({ runtime }: ActiveRun, tool: Tool, input: unknown, result: unknown, callId: string): Promise<Outcome> {
   const { parts } = runtime
   const output = tool.output ? tool.output.parse(result) : result
   const own = isToolOutput(output) ? output : undefined
@@ -237,7 +237,7 @@ async function present({ runtime }: ActiveRun, tool: Tool, input: unknown, resul
   const sensitivity = await parts.classifier?.classify(text, sources)
   return {
     outcome: own?.failed ? 'failed' : 'ok',
-    output: bounded.text,
+    output: whole ? `${bounded.text}\n[All of it is kept under the call id ${JSON.stringify(callId)}]` : bounded.text,
     ...(whole && { whole }),
     ...(data !== undefined && (JSON.stringify(data)?.length ?? 0) <= maxDataBytes && { data }),
     ...(sensitivity && { sensitivity }),
