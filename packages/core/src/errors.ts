@@ -24,7 +24,6 @@ export type BatonErrorCode =
   | 'SANDBOX_LOST'
   | 'STORE_FAILED'
   | 'STORE_FULL'
-  | 'TASK_FAILED'
   | 'UNKNOWN_AGENT'
   | 'UNKNOWN_BLOB'
   | 'UNKNOWN_MODEL'
