@@ -1,0 +1,94 @@
+import { appendFileSync, closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
+import type { BlobStore } from '../../events/blob-store.ts'
+import type { EventStore } from '../../events/event-store.ts'
+import type { Model } from '../../models/model.ts'
+import type { Sandbox, SandboxProvider } from '../../sandbox/sandbox.ts'
+import type { Tool } from '../../tools/tool.ts'
+
+/** Counts the places between an append and a side effect that a process comes by, and kills it at one of them. */
+export interface CrashPoints {
+  readonly count: number
+  /** A place. Does not return where the process is to die here. */
+  reach(label: string): void
+  /** Places before and after some work. */
+  around<T>(label: string, work: () => Promise<T>): Promise<T>
+}
+
+/** @param killAt - number of the place to die at, from 1; its label is left in the file */
+export function createCrashPoints(killAt: number | undefined, file: string): CrashPoints {
+  let count = 0
+  function reach(label: string): void {
+    count++
+    if (count !== killAt) return
+    appendFileSync(file, `${label}\n`)
+    process.kill(process.pid, 'SIGKILL')
+  }
+  return {
+    get count() {
+      return count
+    },
+    reach,
+    async around(label, work) {
+      reach(`before ${label}`)
+      const result = await work()
+      reach(`after ${label}`)
+      return result
+    },
+  }
+}
+
+/** Adds a line to a file and syncs it, so that it outlives whatever comes next. */
+export function noteDurably(file: string, line: string): void {
+  const fd = openSync(file, 'a')
+  writeSync(fd, `${line}\n`)
+  fsyncSync(fd)
+  closeSync(fd)
+}
+
+/** An append is a place, and the ids of what it acknowledged go to a file. */
+export function watchStore(store: EventStore, points: CrashPoints, acknowledged: string): EventStore {
+  return {
+    ...store,
+    append: (taskId, events, options) =>
+      points.around(`append of ${events.map(({ type }) => type).join(' + ')}`, async () => {
+        await store.append(taskId, events, options)
+        noteDurably(acknowledged, events.map(({ id }) => id).join('\n'))
+      }),
+  }
+}
+
+/** Each put is a place. */
+export function watchBlobs(blobs: BlobStore, points: CrashPoints): BlobStore {
+  return { ...blobs, put: (data, options) => points.around('put of a blob', () => blobs.put(data, options)) }
+}
+
+/** Sending a request is a place, and its reply's end. */
+export function watchModel(model: Model, points: CrashPoints): Model {
+  return {
+    ...model,
+    async *generate(request, options) {
+      points.reach('before the send of a model call')
+      yield* model.generate(request, options)
+      points.reach('after the end of a model reply')
+    },
+  }
+}
+
+/** Starting, finding, filling and closing a sandbox are places. */
+export function watchSandboxes(provider: SandboxProvider, points: CrashPoints): SandboxProvider {
+  const watched = (sandbox: Sandbox): Sandbox => ({
+    ...sandbox,
+    unpack: (tar, options) => points.around('unpack', () => sandbox.unpack(tar, options)),
+    close: () => points.around('close of the sandbox', () => sandbox.close()),
+  })
+  return {
+    ...provider,
+    create: (spec, options) => points.around('create of a sandbox', async () => watched(await provider.create(spec, options))),
+    attach: (id, options) => points.around('attach of a sandbox', async () => watched(await provider.attach(id, options))),
+  }
+}
+
+/** Running a tool is a place. */
+export function watchTool(tool: Tool, points: CrashPoints): Tool {
+  return { ...tool, run: (input, context) => points.around(`run of ${tool.name}`, () => tool.run(input, context)) }
+}
