@@ -2,7 +2,16 @@ import { spawn } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 
-const scripts = ['check:types', 'check:unused', 'check:lint', 'check:dependencies', 'check:names']
+const scripts = [
+  'check:types',
+  'check:unused',
+  'check:lint',
+  'check:dependencies',
+  'check:names',
+  'check:docs',
+  'check:errors',
+  'check:events',
+]
 
 /** Runs one script of package.json; `node --run` starts in a fraction of the time that npm takes. */
 function run(script: string): Promise<boolean> {
