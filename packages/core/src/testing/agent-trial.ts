@@ -45,6 +45,14 @@ interface TrialRun {
   readonly effect: Tool['effect']
 }
 
+/** How a turn of an agent ended. */
+interface AgentTurn {
+  readonly text?: unknown
+  readonly error?: unknown
+  /** Actions that it had begun and that had not ended. */
+  readonly pending: number
+}
+
 /** How one run of an agent went. */
 export interface Trial {
   readonly result: RunResult
@@ -55,8 +63,7 @@ export interface Trial {
   readonly actions: readonly string[]
   /** Errors that the context threw to the agent. */
   readonly thrown: readonly unknown[]
-  /** How the agent's turns ended: an error where one was thrown. */
-  readonly turns: readonly { readonly error?: unknown; readonly pending: number }[]
+  readonly turns: readonly AgentTurn[]
   /** Actions after the agent's last turn was over. */
   readonly late: number
 }
@@ -101,7 +108,7 @@ interface Watch {
   readonly agent: Agent
   readonly actions: string[]
   readonly thrown: unknown[]
-  readonly turns: { error?: unknown; pending: number }[]
+  readonly turns: AgentTurn[]
   readonly late: number
 }
 
@@ -111,7 +118,7 @@ const methods = ['model', 'tool', 'say', 'ask', 'delegate'] as const
 function watchAgent(agent: Agent, fail: TrialSetup['fail']): Watch {
   const actions: string[] = []
   const thrown: unknown[] = []
-  const turns: Watch['turns'] = []
+  const turns: AgentTurn[] = []
   let pending = 0
   let turning = 0
   let late = 0
@@ -160,7 +167,7 @@ function watchAgent(agent: Agent, fail: TrialSetup['fail']): Watch {
         turning++
         try {
           const end = await agent.run(watch(context))
-          turns.push({ pending })
+          turns.push({ text: end?.text, pending })
           return end
         } catch (error) {
           turns.push({ error, pending })

@@ -53,7 +53,10 @@ export function testAgent(it: TestFunction, options: TestAgentOptions): void {
     const { result, turns, late } = await reference()
     assert.equal(result.outcome, 'done', `the run ended as ${result.outcome}: ${result.error?.message ?? result.text}`)
     assert.ok(turns.length > 0, 'the agent was run')
-    for (const { pending } of turns) assert.equal(pending, 0, 'a turn ends when all that it began has ended')
+    for (const { text, pending } of turns) {
+      assert.ok(typeof text === 'string' && text !== '', 'a turn ends with text')
+      assert.equal(pending, 0, 'a turn ends when all that it began has ended')
+    }
     assert.equal(late, 0, 'nothing is done when no turn is under way')
   })
 
