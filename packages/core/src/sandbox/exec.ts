@@ -11,7 +11,9 @@ const positive = z.number().positive()
 
 const ExecOptionsSchema = z.looseObject({
   input: z.union([z.string(), z.instanceof(Uint8Array)]).optional(),
-  timeoutMs: positive.default(600_000),
+  timeoutMs: z
+    .union([positive, z.literal(Number.POSITIVE_INFINITY)], 'expected a number above 0, or Infinity for no limit')
+    .default(600_000),
   silenceMs: positive.optional(),
   maxOutputBytes: z.int().nonnegative().default(65_536),
   blobs: implementing<BlobStore>('a blob store', 'put').optional(),
@@ -122,7 +124,7 @@ export async function exec(sandbox: Sandbox, command: string | readonly string[]
 /** A stream that breaks off, as with a machine that is lost, gives what came before. */
 async function readStream(stream: ReadableStream<Uint8Array>, maxBytes: number, hear: (text: string) => void): Promise<BoundedOutput> {
   const kept = createBoundedOutput({ maxBytes })
-  const decoder = new TextDecoder()
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   const say = (text: string): void => {
     if (text !== '') hear(text)
   }

@@ -16,6 +16,7 @@ import { scanLocal } from './local-scan.ts'
 import { packLocal } from './pack-local.ts'
 import { killTree, processMarker, sandboxMarker } from './process-tree.ts'
 import type { Sandbox, SandboxProcess, SpawnOptions } from './sandbox.ts'
+import { Command, SpawnOptionsSchema } from './spawn-options.ts'
 import { resizeTerminal, wrapInTerminal } from './terminal.ts'
 import { unpackLocal } from './unpack-local.ts'
 
@@ -28,21 +29,7 @@ export interface LocalSandboxSettings {
   readonly hostEnv: Readonly<Record<string, string>>
 }
 
-const positive = z.number().positive()
 const offset = z.int().nonnegative()
-
-/** How a command may be started; what the contract says and a caller without types gets wrong. */
-const SpawnOptionsSchema = z.object({
-  cwd: z.string().optional(),
-  env: z.record(z.string(), z.string()).optional(),
-  user: z.string().optional(),
-  tty: z.object({ columns: z.int().positive(), rows: z.int().positive() }).optional(),
-  detached: z.boolean().optional(),
-  timeoutMs: positive.optional(),
-  silenceMs: positive.optional(),
-})
-
-const Command = z.union([z.string(), z.array(z.string()).min(1)], 'expected a string, or an array of strings that is not empty')
 
 /** The handle of a local sandbox whose folders are there. */
 export function openLocalSandbox(settings: LocalSandboxSettings): Sandbox {

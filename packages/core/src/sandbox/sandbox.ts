@@ -69,9 +69,12 @@ export interface Sandbox {
   writeFile(path: string, data: Uint8Array, options?: WriteOptions): Promise<void>
   /** Every file, link and folder under the workdir, in no order. Links are not followed. */
   scan(options?: ScanOptions): AsyncIterable<FileStat>
-  /** The workdir, or the named paths of it, as a tar stream (POSIX pax). Never follows a link out of it. */
+  /** The workdir, or the named paths of it, as a tar stream. Links stay links, and none is followed. Pipes, sockets and devices are left out. */
   pack(options?: PackOptions): ReadableStream<Uint8Array>
-  /** Unpacks a tar stream into the workdir. A member that would land outside rejects with `PATH_OUTSIDE_WORKDIR`, and nothing outside is touched. */
+  /**
+   * Unpacks a tar stream into the workdir, over what is there. A member that would land outside rejects with `PATH_OUTSIDE_WORKDIR`, a pipe or
+   * device with `NOT_A_FILE`, and nothing outside is touched; what was unpacked before it stays. Owners and setuid bits are not taken over.
+   */
   unpack(tar: ReadableStream<Uint8Array>, options?: Abortable): Promise<void>
   /** Ends its processes and frees what it holds. Safe to call repeatedly. */
   close(): Promise<void>
@@ -91,7 +94,7 @@ export interface SandboxSnapshot {
 
 /** How a command is started. */
 export interface SpawnOptions extends Abortable {
-  /** Relative to the workdir. Default: the workdir. */
+  /** Relative to the workdir. Default: the workdir. One that is not there is data, as a shell would have it: exit 126 and a message. */
   readonly cwd?: string | undefined
   /** Added to the sandbox's environment. */
   readonly env?: Readonly<Record<string, string>> | undefined
@@ -123,13 +126,13 @@ export interface WriteOptions extends Abortable {
 export interface ScanOptions extends Abortable {
   /** Relative folder to start from. Default: the workdir. */
   readonly path?: string | undefined
-  /** Names of folders that are not entered, at any depth. Default: none. */
+  /** Names of folders that are left out with all that is in them, at any depth. Default: none. */
   readonly skip?: readonly string[] | undefined
 }
 
 /** A file, as far as it is known without reading it. */
 export interface FileStat {
-  /** Relative to the workdir, with forward slashes. */
+  /** Relative to the workdir, with forward slashes. A byte that is no UTF-8 stands as a lone surrogate, U+DC80 to U+DCFF (PEP 383). */
   readonly path: string
   readonly kind: 'file' | 'folder' | 'link' | 'other'
   /** Bytes. */
@@ -165,8 +168,12 @@ export interface SandboxProcess {
   /** Output that nobody reads holds the process back, or is bounded; it never grows memory. */
   readonly stdout: ReadableStream<Uint8Array>
   readonly stderr: ReadableStream<Uint8Array>
+  /** Writing to a process that has ended, or does not read, is harmless. */
   readonly stdin: WritableStream<Uint8Array>
-  /** Settles when the process has ended. Never rejects. */
+  /**
+   * Settles when the process itself has ended, and the streams soon after, also when a child that it left in the background holds them. Never
+   * rejects.
+   */
   readonly exit: Promise<ExitStatus>
   /** Signals the whole process tree, also what has made itself a session of its own. Default `SIGKILL`. Safe on a process that has ended. */
   kill(signal?: string): Promise<void>
