@@ -86,6 +86,12 @@ export interface SubTaskResult {
   readonly spent: Spend
 }
 
+/** How a tool is called. */
+export interface ToolCallOptions {
+  /** Names of the tools it may be; a call of another one is refused like that of a tool that does not exist. Default: all. */
+  readonly tools?: readonly string[] | undefined
+}
+
 /** What an agent has to work with. Every method may throw to end the turn (a limit, a cancel, a lost lease): pass it on. */
 export interface AgentContext {
   readonly task: TaskView
@@ -102,7 +108,7 @@ export interface AgentContext {
   /** Asks a model. Waits while the run is paused; messages that came in meanwhile are in the prompt. */
   model(call?: ModelCall): Promise<ModelReply>
   /** Runs a tool, with what the policy says first. A call id that has an outcome returns it; one that waits for approval joins the wait. */
-  tool(call: ToolCall): Promise<ToolResult>
+  tool(call: ToolCall, options?: ToolCallOptions): Promise<ToolResult>
   /** Says something to the people of the task. A key that is in the log already: does nothing. */
   say(text: string, options: { readonly key: string }): Promise<void>
   /** Asks a person and waits. A key that is in the log already: returns that answer, or joins that wait. */

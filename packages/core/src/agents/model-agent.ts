@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { ProposedCall } from '../events/model-events.ts'
 import { parseOptions } from '../options.ts'
-import type { Agent, AgentContext, Compaction } from './agent.ts'
+import type { Agent, AgentContext, Compaction, ToolCallOptions } from './agent.ts'
 
 /** Options of {@link createModelAgent}. */
 export interface ModelAgentOptions {
@@ -54,7 +54,7 @@ export function createModelAgent(options: ModelAgentOptions = {}): Agent {
     name,
     async run(context) {
       for (;;) {
-        await runCalls(context, context.openCalls)
+        await runCalls(context, context.openCalls, { tools: call.tools })
         const { lastReply } = context
         if (lastReply && lastReply.toolCalls.length === 0 && context.unseen === 0) return { text: lastReply.text }
         await context.model(request)
@@ -64,16 +64,16 @@ export function createModelAgent(options: ModelAgentOptions = {}): Agent {
 }
 
 /** Calls that only read run together, others one after the other and alone, in the order of the reply. */
-async function runCalls(context: AgentContext, calls: readonly ProposedCall[]): Promise<void> {
+async function runCalls(context: AgentContext, calls: readonly ProposedCall[], options: ToolCallOptions): Promise<void> {
   const reading = new Set(context.tools.filter(({ effect }) => effect === 'read').map(({ name }) => name))
   let together: Promise<unknown>[] = []
   for (const call of calls) {
     if (!reading.has(call.tool)) {
       await allOf(together)
       together = []
-      await context.tool(call)
+      await context.tool(call, options)
     } else {
-      together.push(context.tool(call))
+      together.push(context.tool(call, options))
     }
   }
   await allOf(together)

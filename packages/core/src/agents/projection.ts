@@ -1,7 +1,7 @@
 import type { Event, LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
 import type { ModelFinished } from '../events/model-events.ts'
-import { estimateMessageTokens } from '../models/estimate-tokens.ts'
+import { estimateMessageTokens, estimateTokens } from '../models/estimate-tokens.ts'
 import type { MessagePart, ModelMessage } from '../models/model.ts'
 
 /** A message with where it came from. */
@@ -26,6 +26,8 @@ export interface Projection {
   readonly messages: readonly ModelMessage[]
   /** Estimated size of `messages`. */
   readonly tokens: number
+  /** Estimated size of what the next `advance` may add. */
+  readonly pendingTokens: number
   apply(event: LoggedEvent): void
   /** Puts everything up to this seq in its place. */
   advance(upTo: number): void
@@ -40,6 +42,7 @@ export function createProjection(): Projection {
   let messages: ModelMessage[] = []
   let tokens = 0
   let goal: ModelMessage | undefined
+  let agent: string | undefined
   let started = false
   let pending: Event[] = []
   const logPrompts = new Set<string>()
@@ -80,7 +83,7 @@ export function createProjection(): Projection {
       if (event.type === 'tool.finished' && !placed.has(event.data.callId)) {
         add(user(`Result of the earlier call ${event.data.callId} (${event.data.tool}): ${toolText(event.data)}`), upTo)
       } else {
-        const message = otherMessage(event)
+        const message = otherMessage(event, agent)
         if (message) add(message, upTo)
       }
     }
@@ -96,12 +99,16 @@ export function createProjection(): Projection {
     get tokens() {
       return tokens
     },
+    get pendingTokens() {
+      return pending.reduce((sum, event) => sum + sizeOf(event), 0)
+    },
     advance,
     apply(event) {
       if (!isKnown(event)) return
       switch (event.type) {
         case 'task.created':
           goal = user(event.data.goal)
+          agent = event.data.agent
           add(goal, event.seq)
           return
         case 'run.started':
@@ -109,10 +116,8 @@ export function createProjection(): Projection {
           started = true
           return
         case 'model.called':
-          if (event.data.prompt === 'log') {
-            logPrompts.add(event.data.modelCallId)
-            advance(event.data.upTo)
-          }
+          if (event.data.prompt === 'log') logPrompts.add(event.data.modelCallId)
+          advance(event.data.upTo)
           return
         case 'model.finished':
           if (logPrompts.delete(event.data.modelCallId)) pending.push(event)
@@ -160,10 +165,23 @@ function assistantMessage(reply: ModelFinished): ModelMessage {
     toolCalls: reply.toolCalls.map((call) => ({
       callId: call.callId,
       tool: call.tool,
-      arguments: call.malformed !== undefined && typeof call.input === 'string' ? call.input : JSON.stringify(call.input),
+      arguments: call.malformed !== undefined && typeof call.input === 'string' ? call.input : (JSON.stringify(call.input) ?? '{}'),
     })),
     ...(reply.reasoning !== undefined && { reasoning: reply.reasoning }),
     ...(reply.opaque !== undefined && { opaque: reply.opaque }),
+  }
+}
+
+function sizeOf(event: Event): number {
+  switch (event.type) {
+    case 'model.finished':
+      return estimateMessageTokens(assistantMessage(event.data))
+    case 'tool.finished':
+      return estimateTokens(event.data.output)
+    case 'message.sent':
+      return estimateTokens(event.data.text)
+    default:
+      return 0
   }
 }
 
@@ -171,12 +189,12 @@ function toolText(result: Event<'tool.finished'>['data']): string {
   return result.outcome === 'ok' || result.outcome === 'failed' ? result.output : `[${result.outcome}] ${result.output}`
 }
 
-function otherMessage(event: Event): ModelMessage | undefined {
+function otherMessage(event: Event, agent: string | undefined): ModelMessage | undefined {
   if (event.type === 'run.started') return user('Go on with the task.')
   if (event.type !== 'message.sent') return undefined
   const { actor, data } = event
-  if (actor.kind === 'agent') return { role: 'assistant', text: data.text, toolCalls: [] }
-  const name = actor.kind === 'human' ? (actor.name ?? (actor.id === 'user' ? undefined : actor.id)) : undefined
+  if (actor.kind === 'agent' && actor.id === agent) return { role: 'assistant', text: data.text, toolCalls: [] }
+  const name = actor.kind === 'system' ? undefined : (actor.name ?? (actor.id === 'user' ? undefined : actor.id))
   const images = (data.attachments ?? [])
     .filter(({ mediaType }) => mediaType.startsWith('image/'))
     .map(({ mediaType, blob }): MessagePart => ({ type: 'image-ref', mediaType, blob }))

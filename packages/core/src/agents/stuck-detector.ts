@@ -24,26 +24,55 @@ export interface StuckDetector {
   readonly finding: StuckFinding | undefined
 }
 
-/** How many of the last steps are kept: enough for an alternation of two steps up to the pause. */
-const memory = 32
+/** A step as the detector keeps it: all that is compared, and words for people. */
+interface Step {
+  readonly print: string
+  readonly text: string
+}
 
 /**
- * Watches for the same call with the same result again and again, for two such steps in alternation, and for replies without any action
- * that leave the checks failing. A message or a resume by a person starts the count anew.
+ * Watches for the same step with the same result again and again, for two steps in alternation, and for replies without any action that leave
+ * the checks failing or are cut off. A step is what one reply of a model calls. A message or a resume by a person starts the count anew.
  */
 export function createStuckDetector(options: StuckOptions = {}): StuckDetector {
   const nudgeAfter = options.nudgeAfter ?? 3
   const pauseAfter = options.pauseAfter ?? 5
-  const inputs = new Map<string, { print: string; text: string }>()
-  let steps: { print: string; text: string }[] = []
+  /** Enough for an alternation of two steps up to the pause. */
+  const memory = 2 * Math.max(nudgeAfter, pauseAfter) + 2
+  const inputs = new Map<string, Step>()
+  /** The calls of the last reply, with what those that are over came to. */
+  let reply = new Map<string, Step | undefined>()
+  let steps: Step[] = []
   let talk = 0
+  let talkIs = ''
   let acted = false
+  let round = 0
   let since = 0
 
   function reset(seq: number): void {
     steps = []
     talk = 0
     since = seq
+  }
+
+  function push(step: Step): void {
+    steps.push(step)
+    if (steps.length > memory) steps.shift()
+  }
+
+  function pushReply(): void {
+    const over = [...reply.values()].filter((step) => step !== undefined)
+    reply = new Map()
+    const [first, ...more] = over
+    if (!first) return
+    const text = more.length === 0 ? first.text : `${first.text} and ${more.length} more`
+    push({ print: print(over.map((step) => step.print).join('\n')).print, text })
+  }
+
+  function noteTalk(what: string): void {
+    if (what !== talkIs) talk = 0
+    talkIs = what
+    talk++
   }
 
   function repeated(period: number): number {
@@ -59,6 +88,9 @@ export function createStuckDetector(options: StuckOptions = {}): StuckDetector {
       if (!isKnown(event)) return
       switch (event.type) {
         case 'run.started':
+          round = 0
+          reset(event.seq)
+          return
         case 'run.resumed':
         case 'approval.decided':
           reset(event.seq)
@@ -66,22 +98,33 @@ export function createStuckDetector(options: StuckOptions = {}): StuckDetector {
         case 'message.sent':
           if (event.actor.kind === 'human') reset(event.seq)
           return
+        case 'model.finished':
+          pushReply()
+          for (const { callId } of event.data.toolCalls) reply.set(callId, undefined)
+          if (event.data.finishReason === 'length' && event.data.toolCalls.length === 0)
+            noteTalk('replies were cut off at the output limit')
+          return
         case 'tool.called':
           acted = true
           talk = 0
           inputs.set(event.data.callId, print(`${event.data.tool} ${JSON.stringify(event.data.input)}`))
           return
         case 'tool.finished': {
-          const input = inputs.get(event.data.callId)
-          inputs.delete(event.data.callId)
+          const { callId, outcome, output } = event.data
+          const input = inputs.get(callId)
+          inputs.delete(callId)
           if (!input) return
-          steps.push({ print: print(`${input.print} ${event.data.outcome} ${event.data.output}`).print, text: input.text })
-          if (steps.length > memory) steps.shift()
+          const step = { print: print(`${input.print} ${outcome} ${output}`).print, text: input.text }
+          if (!reply.has(callId)) return push(step)
+          reply.set(callId, step)
+          if (![...reply.values()].includes(undefined)) pushReply()
           return
         }
         case 'check.finished':
-          if (event.data.outcome === 'passed') return
-          if (!acted) talk++
+          // Several checks that fail in one round are one failure.
+          if (event.data.outcome === 'passed' || event.data.round === round) return
+          round = event.data.round
+          if (!acted) noteTalk('checks failed with nothing done in between')
           acted = false
           return
         default:
@@ -89,19 +132,18 @@ export function createStuckDetector(options: StuckOptions = {}): StuckDetector {
       }
     },
     get finding(): StuckFinding | undefined {
-      const same = repeated(1)
-      const turns = repeated(2)
-      const last = steps.at(-1)?.text ?? ''
-      const found: { count: number; detail: string } | undefined =
-        same >= nudgeAfter
-          ? { count: same, detail: `the same call gave the same result ${same} times: ${last}` }
-          : turns >= nudgeAfter
-            ? { count: turns, detail: `two calls alternate with the same results ${turns} times: ${steps.at(-2)?.text ?? ''} and ${last}` }
-            : talk >= nudgeAfter - 1
-              ? { count: talk + 1, detail: `the checks failed ${talk} times with nothing done in between` }
-              : undefined
-      if (!found || found.count < nudgeAfter) return undefined
-      return { action: found.count >= pauseAfter ? 'pause' : 'nudge', detail: found.detail, key: `stuck-${since}` }
+      const found = [
+        { count: repeated(1), detail: (count: number) => `the same step gave the same result ${count} times: ${steps.at(-1)?.text}` },
+        {
+          count: repeated(2),
+          detail: (count: number) =>
+            `two steps alternate with the same results ${count} times: ${steps.at(-2)?.text} and ${steps.at(-1)?.text}`,
+        },
+        // The first round of talk was the agent's first answer.
+        { count: talk > 0 ? talk + 1 : 0, detail: () => `${talk} times ${talkIs}` },
+      ].find(({ count }) => count >= nudgeAfter)
+      if (!found) return undefined
+      return { action: found.count >= pauseAfter ? 'pause' : 'nudge', detail: found.detail(found.count), key: `stuck-${since}` }
     },
   }
 }

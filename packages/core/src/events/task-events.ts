@@ -91,6 +91,8 @@ export const TaskSettled = z.object({
   outcome: RunOutcome,
   text: z.string(),
   spent: Spend,
+  /** The sub-task's label: what it says may be as closely held as what it saw. */
+  sensitivity: Sensitivity.optional(),
 })
 export type TaskSettled = z.infer<typeof TaskSettled>
 

@@ -1,23 +1,42 @@
-import { v7 as uuidv7 } from 'uuid'
-import type { AgentContext, SubTask, SubTaskResult } from '../agents/agent.ts'
-import { BatonError } from '../errors.ts'
-import { systemActor } from '../events/envelope.ts'
+import type { AgentContext } from '../agents/agent.ts'
 import type { TaskSummary } from '../events/event-store.ts'
-import type { TaskLimits } from '../events/task-events.ts'
-import type { ToolResult } from '../tools/tool.ts'
-import { remaining } from './limits.ts'
+import { delegate } from './delegation.ts'
 import { callModel } from './model-calls.ts'
 import { ask } from './questions.ts'
 import type { ActiveRun } from './run-context.ts'
 import { ready } from './run-context.ts'
 import { callTool } from './tool-calls.ts'
 
-/** What an agent gets for one run. */
-export function createAgentContext(active: ActiveRun): AgentContext {
+/** A context, and how to wait until all that was begun through it is over. */
+export interface TrackedContext {
+  readonly context: AgentContext
+  settled(): Promise<void>
+}
+
+/** What an agent gets for one turn. */
+export function createAgentContext(active: ActiveRun): TrackedContext {
   const { runtime, signal } = active
   const { state, stream, parts } = runtime
-  const underWay = new Map<string, Promise<ToolResult>>()
-  return {
+  const underWay = new Set<Promise<unknown>>()
+  const byKey = new Map<string, Promise<unknown>>()
+
+  function track<T>(work: Promise<T>): Promise<T> {
+    underWay.add(work)
+    const over = (): void => void underWay.delete(work)
+    work.then(over, over)
+    return work
+  }
+
+  /** What is under way already is joined. */
+  function once<T>(key: string, begin: () => Promise<T>): Promise<T> {
+    const same = byKey.get(key)
+    if (same !== undefined) return same as Promise<T>
+    const work = track(begin().finally(() => byKey.delete(key)))
+    byKey.set(key, work)
+    return work
+  }
+
+  const context: AgentContext = {
     task: {
       id: runtime.id,
       goal: state.created.goal,
@@ -48,66 +67,23 @@ export function createAgentContext(active: ActiveRun): AgentContext {
     get unseen() {
       return state.unseen
     },
-    model: (call) => callModel(active, call),
-    tool(call) {
-      const same = underWay.get(call.callId)
-      if (same !== undefined) return same
-      const result = callTool(active, call).finally(() => underWay.delete(call.callId))
-      underWay.set(call.callId, result)
-      return result
-    },
-    async say(text, { key }) {
-      await ready(active)
-      if (state.saidKeys.has(key)) return
-      await runtime.drive([{ type: 'message.sent', actor: runtime.agentActor, data: { text, key } }])
-    },
-    ask: (question, options) => ask(active, question, options),
-    delegate: (spec, { key }) => delegate(active, spec, key),
-  }
-}
-
-async function delegate(active: ActiveRun, spec: SubTask, key: string): Promise<SubTaskResult> {
-  const { runtime, hold, signal } = active
-  const { state, parts } = runtime
-  await ready(active)
-  let delegation = state.delegations.get(key)
-  if (!delegation) {
-    const reserved = slice(active, spec.limits ?? {})
-    await runtime.drive([
-      { type: 'task.delegated', actor: runtime.agentActor, data: { key, childId: uuidv7(), goal: spec.goal, reserved } },
-    ])
-    delegation = state.delegations.get(key)
-  }
-  if (!delegation) throw new BatonError('CORRUPT_LOG', `Task ${runtime.id}: the sub-task "${key}" was written and is not there.`)
-  const { childId, reserved } = delegation
-  if (!delegation.settled) {
-    const outcome = await hold.yieldFor(() => parts.runSubTask(active, { childId, key, spec, limits: reserved, signal }))
-    await runtime.drive([{ type: 'task.settled', actor: systemActor, data: { key, childId, ...outcome } }])
-  }
-  const { outcome, text, spent } = delegation.settled ?? {
-    outcome: 'failed' as const,
-    text: '',
-    spent: (runtime.stream.summary as TaskSummary).spent,
-  }
-  return { taskId: childId, outcome, text, spent }
-}
-
-/** What of the parent's budget a sub-task gets: what it asks for, where there is that much. */
-function slice({ runtime }: ActiveRun, asked: TaskLimits): TaskLimits {
-  const left = remaining(runtime.state, (runtime.stream.summary as TaskSummary).spent)
-  for (const limit of ['costUsd', 'tokens'] as const) {
-    const available = left[limit]
-    const wanted = asked[limit]
-    if (available === undefined) continue
-    if (available === 0 || (wanted !== undefined && wanted > available)) {
-      throw new BatonError('LIMIT_REACHED', `The sub-task asks for ${wanted ?? 'a part'} of ${limit}, and ${available} are left.`, {
-        details: { limit, available },
-      })
-    }
+    model: (call) => track(callModel(active, call)),
+    tool: (call, options) => once(`tool ${call.callId}`, () => callTool(active, call, options)),
+    say: (text, { key }) => once(`say ${key}`, () => say(active, text, key)),
+    ask: (question, options) => once(`ask ${options.key}`, () => ask(active, question, options)),
+    delegate: (spec, { key }) => once(`delegate ${key}`, () => delegate(active, spec, key)),
   }
   return {
-    ...(left.costUsd !== undefined && { costUsd: left.costUsd }),
-    ...(left.tokens !== undefined && { tokens: left.tokens }),
-    ...asked,
+    context,
+    async settled() {
+      while (underWay.size > 0) await Promise.allSettled([...underWay])
+    },
   }
+}
+
+async function say(active: ActiveRun, text: string, key: string): Promise<void> {
+  const { runtime } = active
+  await ready(active)
+  if (runtime.state.saidKeys.has(key)) return
+  await runtime.drive([{ type: 'message.sent', actor: runtime.agentActor, data: { text, key } }])
 }

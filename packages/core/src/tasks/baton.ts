@@ -5,16 +5,21 @@ import type { Agent } from '../agents/agent.ts'
 import { createModelAgent } from '../agents/model-agent.ts'
 import { BatonError } from '../errors.ts'
 import type { BlobStore } from '../events/blob-store.ts'
+import type { Sensitivity } from '../events/envelope.ts'
 import { Actor, systemActor } from '../events/envelope.ts'
 import type { EventDraft } from '../events/event.ts'
-import type { EventStore, TaskFilter, TaskSummary, WaitingItem } from '../events/event-store.ts'
+import type { EventStore, TaskFilter, WaitingItem } from '../events/event-store.ts'
+import { TaskSummary } from '../events/event-store.ts'
 import { createMemoryBlobStore } from '../events/memory-blob-store.ts'
 import { createMemoryEventStore } from '../events/memory-event-store.ts'
+import type { WorkspaceInstructions } from '../events/task-events.ts'
+import { ToolEffect } from '../events/tool-events.ts'
 import { createModelHealthBook } from '../models/health.ts'
 import type { ToolDefinition } from '../models/model.ts'
 import { ModelTiming } from '../models/model-timing.ts'
 import type { Router } from '../models/router.ts'
 import type { Classifier } from '../models/sensitivity.ts'
+import { highestSensitivity } from '../models/sensitivity.ts'
 import { implementing, parseOptions } from '../options.ts'
 import { createLocalSandboxProvider } from '../sandbox/local-sandbox.ts'
 import type { SandboxProvider } from '../sandbox/sandbox.ts'
@@ -22,14 +27,17 @@ import { wrapSandboxProvider } from '../sandbox/wrap-provider.ts'
 import { createPolicy } from '../tools/policy.ts'
 import type { Policy, Tool } from '../tools/tool.ts'
 import { checkWorkspace, readInstructions } from '../workspace/workspace-files.ts'
+import { labelOf } from './labels.ts'
 import type { OpenTask } from './open-task.ts'
 import { createOpenTask } from './open-task.ts'
-import type { ActiveRun } from './run-context.ts'
 import { createRunSlots } from './run-slots.ts'
-import type { BatonParts, SubTaskOutcome, SubTaskRequest } from './runtime.ts'
+import type { BatonParts } from './runtime.ts'
+import type { NewSubTask } from './sub-tasks.ts'
+import { runSubTask } from './sub-tasks.ts'
 import type { Task } from './task.ts'
 import { createTaskHandle } from './task.ts'
 import { TaskSpec } from './task-options.ts'
+import type { TaskSandbox } from './task-sandbox.ts'
 
 /** Options of {@link createBaton}. */
 export interface BatonOptions {
@@ -87,22 +95,52 @@ export interface Baton {
   close(): Promise<void>
 }
 
+/** The same schema, for something that has a name. */
+function named<T extends { readonly name: string }>(schema: z.ZodType<T>): z.ZodType<T> {
+  return schema.superRefine((value, context) => {
+    const name: unknown = (value as Partial<T> | undefined)?.name
+    if (typeof name !== 'string' || name === '') context.addIssue({ code: 'custom', path: ['name'], message: 'expected a name' })
+  })
+}
+
+function checkTool(tool: Tool | undefined, context: z.RefinementCtx): void {
+  const wrong = (field: keyof Tool, message: string): void => context.addIssue({ code: 'custom', path: [field], message })
+  const { name, description, effect, input } = (tool ?? {}) as Partial<Tool>
+  if (typeof name === 'string' && !/^[A-Za-z0-9_-]{1,64}$/.test(name)) wrong('name', 'expected 1 to 64 letters, digits, _ and -')
+  if (typeof description !== 'string') wrong('description', 'expected words for the model')
+  if (!ToolEffect.safeParse(effect).success) wrong('effect', `expected one of ${ToolEffect.options.join(', ')}`)
+  if (typeof input?.safeParse !== 'function') wrong('input', 'expected a zod schema')
+}
+
+const OpenOptions = z.strictObject({ id: z.string().min(1), as: z.enum(['driver', 'observer']).default('driver') })
+const Filter = z.strictObject({
+  status: z.array(TaskSummary.shape.status).optional(),
+  waiting: z.boolean().optional(),
+  parentId: z.string().optional(),
+})
+
 const Options = z.strictObject({
   router: implementing<Router>('a Router', 'route').optional(),
   store: implementing<EventStore>('an EventStore', 'append', 'read', 'follow', 'tasks', 'delete', 'close').optional(),
   blobs: implementing<BlobStore>('a BlobStore', 'put', 'get').optional(),
   sandboxes: z
-    .array(implementing<SandboxProvider>('a SandboxProvider', 'create', 'attach', 'list'))
+    .array(named(implementing<SandboxProvider>('a SandboxProvider', 'create', 'attach', 'list')))
     .min(1, 'expected at least one provider')
     .optional(),
-  tools: z.array(implementing<Tool>('a Tool', 'run')).default([]),
+  tools: z.array(named(implementing<Tool>('a Tool', 'run')).superRefine(checkTool)).default([]),
   policy: implementing<Policy>('a Policy', 'decide').optional(),
-  agents: z.array(implementing<Agent>('an Agent', 'run')).min(1, 'expected at least one agent').optional(),
+  agents: z
+    .array(named(implementing<Agent>('an Agent', 'run')))
+    .min(1, 'expected at least one agent')
+    .optional(),
   classifier: implementing<Classifier>('a Classifier', 'classify').optional(),
   actor: Actor.default({ kind: 'human', id: 'user' }),
   concurrency: z.int().positive().default(16),
   timing: ModelTiming.prefault({}),
-  stuck: z.strictObject({ nudgeAfter: z.int().min(2).optional(), pauseAfter: z.int().min(3).optional() }).default({}),
+  stuck: z
+    .strictObject({ nudgeAfter: z.int().min(2).default(3), pauseAfter: z.int().min(3).default(5) })
+    .refine(({ nudgeAfter, pauseAfter }) => pauseAfter > nudgeAfter, { path: ['pauseAfter'], message: 'expected more than nudgeAfter' })
+    .prefault({}),
   maxToolOutputBytes: z
     .int()
     .min(1000)
@@ -140,12 +178,13 @@ export function createBaton(options: BatonOptions = {}): Baton {
     stuck: given.stuck,
     maxToolOutputBytes: given.maxToolOutputBytes,
     owner: `${hostname()}/${process.pid}/${uuidv7()}`,
-    runSubTask,
+    runSubTask: (active, request) => runSubTask({ isOpen: (id) => openTasks.has(id), load, create }, active, request),
+    endSubTask: (id) => endTask(id, 'The task above was ended.'),
   }
-  let closed = false
+  let closing: Promise<void> | undefined
 
   function assertOpen(): void {
-    if (closed) throw new BatonError('CLOSED', 'This Baton is closed; create another one.')
+    if (closing !== undefined) throw new BatonError('CLOSED', 'This Baton is closed; create another one.')
   }
 
   function known(kind: 'agent' | 'sandbox provider', name: string | undefined, all: ReadonlyMap<string, unknown>): string {
@@ -155,31 +194,50 @@ export function createBaton(options: BatonOptions = {}): Baton {
     throw new BatonError(code, `There is no ${kind} "${name}"; known: ${[...all.keys()].join(', ')}.`)
   }
 
-  async function create(
-    spec: TaskSpec,
-    more: { id?: string; parent?: { taskId: string; key: string }; sandbox?: OpenTask['sandbox'] } = {},
-  ): Promise<OpenTask> {
+  async function create(spec: TaskSpec, sub?: NewSubTask): Promise<OpenTask> {
     assertOpen()
     const task = parseOptions('createTask', TaskSpec, spec)
     const agent = known('agent', task.agent, agents)
     const sandbox = known('sandbox provider', task.sandbox, sandboxes)
     if (task.workspace) await checkWorkspace(task.workspace.path)
     const instructions = task.workspace ? await readInstructions(task.workspace.path) : []
-    const id = more.id ?? uuidv7()
-    const open = createOpenTask(parts, id, { sandbox: more.sandbox, onClosed: () => openTasks.delete(id) })
-    const data = { ...task, agent, sandbox, instructions, checks: [...task.checks], ...(more.parent && { parent: more.parent }) }
-    const draft: EventDraft = { type: 'task.created', actor: more.parent ? systemActor : given.actor, data }
-    await open.runtime.stream.append([draft], { check: () => assertNew(open) })
+    const sensitivity = await labelOfAll(task.sensitivity, task.goal, instructions)
+    const id = sub?.id ?? uuidv7()
+    const open = createOpenTask(parts, id, { sandbox: sub?.sandbox, onClosed: () => openTasks.delete(id) })
+    const data = { ...task, agent, sandbox, sensitivity, instructions, checks: [...task.checks], ...(sub && { parent: sub.parent }) }
+    const draft: EventDraft = { type: 'task.created', actor: sub ? systemActor : given.actor, data }
+    assertOpen()
     openTasks.set(id, Promise.resolve(open))
-    await open.drive()
+    try {
+      await open.runtime.stream.append([draft], { check: () => assertNew(open) })
+      await open.drive()
+    } catch (error) {
+      await open.close()
+      throw error
+    }
     open.runtime.stream.followOthers()
     return open
   }
 
-  async function load(id: string, sandbox?: OpenTask['sandbox']): Promise<OpenTask> {
+  async function labelOfAll(floor: Sensitivity, goal: string, instructions: readonly WorkspaceInstructions[]): Promise<Sensitivity> {
+    const labels = [
+      await labelOf(parts, goal, ['goal']),
+      ...(await Promise.all(instructions.map(({ source, text }) => labelOf(parts, text, [`file:${source}`])))),
+    ]
+    return highestSensitivity(floor, ...labels.map((label) => label.sensitivity))
+  }
+
+  async function load(id: string, sandbox?: TaskSandbox): Promise<OpenTask> {
     assertOpen()
-    const there = openTasks.get(id)
-    if (there) return there
+    const there = await openTasks.get(id)
+    if (there?.closing) {
+      await there.closing
+      return load(id, sandbox)
+    }
+    return there ?? openTasks.get(id) ?? read(id, sandbox)
+  }
+
+  function read(id: string, sandbox?: TaskSandbox): Promise<OpenTask> {
     const open = createOpenTask(parts, id, { sandbox, onClosed: () => openTasks.delete(id) })
     const opening = open.runtime.stream.catchUp().then(() => {
       if (open.runtime.stream.lastSeq === 0) throw new BatonError('UNKNOWN_TASK', `There is no task ${id} in the store.`)
@@ -193,62 +251,25 @@ export function createBaton(options: BatonOptions = {}): Baton {
     return opening
   }
 
-  async function runSubTask(active: ActiveRun, request: SubTaskRequest): Promise<SubTaskOutcome> {
-    const { childId, key, spec, limits, signal } = request
-    const { created } = active.runtime.state
-    const sandbox = spec.shareSandbox ? active.sandbox : undefined
-    const isThere = await load(childId, sandbox).catch((error: unknown) => {
-      if (BatonError.isInstance(error, 'UNKNOWN_TASK')) return undefined
-      throw error
-    })
-    const child =
-      isThere ??
-      (await create(
-        {
-          goal: spec.goal,
-          agent: spec.agent ?? created.agent,
-          autonomy: active.runtime.stream.summary?.autonomy,
-          sensitivity: active.runtime.stream.summary?.sensitivity,
-          ...(created.workspace && !spec.shareSandbox && { workspace: created.workspace }),
-          ...(created.sandbox !== undefined && { sandbox: created.sandbox }),
-          checks: [...(spec.checks ?? [])],
-          limits,
-          priority: created.priority,
-        },
-        { id: childId, parent: { taskId: active.runtime.id, key }, ...(sandbox && { sandbox }) },
-      ))
-    const handle = createTaskHandle(child, systemActor)
-    const abort = (): void => void handle.cancel('The task above was stopped.').catch(() => {})
-    signal.addEventListener('abort', abort, { once: true })
-    try {
-      await child.drive()
-      const { outcome, runId } = child.runtime.stream.summary ?? {}
-      // A child that had ended when this process died has its outcome in its log.
-      if (outcome !== undefined && runId === undefined) return await lastOutcome(child)
-      if (signal.aborted) abort()
-      const result = await child.start().result
-      return { outcome: result.outcome, text: result.text, spent: child.runtime.stream.summary?.spent ?? result.spent }
-    } finally {
-      signal.removeEventListener('abort', abort)
-      await child.close()
-    }
-  }
-
-  async function lastOutcome(child: OpenTask): Promise<SubTaskOutcome> {
-    let last: SubTaskOutcome | undefined
-    for await (const event of child.runtime.stream.read()) {
-      if (event.type === 'run.finished') last = { outcome: event.data.outcome, text: event.data.text, spent: event.data.spent }
-    }
-    if (!last) throw new BatonError('CORRUPT_LOG', `Task ${child.runtime.id} should have a finished run and has none.`)
-    return { ...last, spent: child.runtime.stream.summary?.spent ?? last.spent }
+  /** Ends a task that may be open nowhere, without waking its agent up. */
+  async function endTask(id: string, reason: string): Promise<void> {
+    const open = await load(id)
+    const handle = createTaskHandle(open, given.actor)
+    if (open.runtime.state.closed) return open.close()
+    if (open.runtime.state.run && !open.driving) await handle.cancel(reason)
+    await open.drive()
+    await handle.end({ reason })
   }
 
   async function endEverything(): Promise<void> {
-    for (const opening of [...openTasks.values()]) {
-      const open = await opening.catch(() => undefined)
-      await open?.close()
-      // Without a store to find it again by, a sandbox that stays would stay for ever.
-      if (given.store === undefined) await open?.sandbox.end().catch(() => {})
+    const all = await Promise.allSettled([...openTasks.values()])
+    await Promise.all(all.map((opening) => opening.status === 'fulfilled' && opening.value.close()))
+    // Without a store to find it again by, a sandbox that stays would stay for ever.
+    if (given.store === undefined) {
+      for await (const { taskId } of store.tasks())
+        await read(taskId)
+          .then((open) => open.sandbox.end().finally(() => open.close()))
+          .catch(() => {})
     }
   }
 
@@ -256,27 +277,27 @@ export function createBaton(options: BatonOptions = {}): Baton {
     async createTask(spec) {
       return createTaskHandle(await create(spec), given.actor)
     },
-    async openTask(id, { as = 'driver' } = {}) {
+    async openTask(id, options = {}) {
+      const { as } = parseOptions('openTask', OpenOptions, { ...options, id })
       const open = await load(id)
       if (as === 'driver') await open.drive()
       return createTaskHandle(open, given.actor)
     },
-    tasks: (filter) => store.tasks(filter),
+    tasks(filter = {}) {
+      parseOptions('tasks', Filter, filter)
+      return store.tasks(filter)
+    },
     async *inbox() {
       for await (const { taskId, goal, waiting } of store.tasks({ waiting: true }))
         for (const item of waiting) yield { ...item, taskId, goal }
     },
     async deleteTask(id) {
-      const open = await load(id)
-      await open.drive()
-      if (!open.runtime.state.closed) await createTaskHandle(open, given.actor).end({ reason: 'deleted' })
+      await endTask(id, 'deleted')
       await store.delete(id)
     },
-    async close() {
-      if (closed) return
-      closed = true
-      await endEverything()
-      await store.close()
+    close() {
+      closing ??= endEverything().finally(() => store.close())
+      return closing
     },
   }
 }
@@ -296,9 +317,6 @@ function byName<T extends { readonly name: string }>(field: string, items: reado
 }
 
 function definitionOf(tool: Tool): ToolDefinition {
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(tool.name)) {
-    throw new BatonError('INVALID_OPTIONS', `createBaton: tools: "${tool.name}" is no tool name; use 1 to 64 letters, digits, _ and -`)
-  }
   try {
     const { $schema: _, ...parameters } = z.toJSONSchema(tool.input, { io: 'input' })
     if (parameters.type !== 'object') throw new Error(`the input is of type ${String(parameters.type)}, and has to be an object`)

@@ -3,8 +3,9 @@ import { systemActor } from '../events/envelope.ts'
 import type { CheckSpec } from '../events/task-events.ts'
 import type { CheckFinished } from '../events/workspace-events.ts'
 import { exec } from '../sandbox/exec.ts'
+import { labelOf } from './labels.ts'
 import type { ActiveRun } from './run-context.ts'
-import { throwIfStopped } from './run-context.ts'
+import { ready, throwIfStopped } from './run-context.ts'
 
 const defaultTimeoutMs = 10 * 60_000
 const maxOutputBytes = 8 * 1024
@@ -13,6 +14,10 @@ const maxOutputBytes = 8 * 1024
 export async function runChecks(active: ActiveRun, checks: readonly CheckSpec[], round: number): Promise<readonly CheckFinished[]> {
   const results: CheckFinished[] = []
   for (const check of checks) {
+    await ready(active)
+    // A command is not undone: another process that has taken the task over is noticed before it.
+    await active.runtime.stream.catchUp()
+    throwIfStopped(active)
     const result = await runCheck(active, check, round)
     await active.runtime.drive([{ type: 'check.finished', actor: systemActor, data: result }])
     results.push(result)
@@ -42,8 +47,18 @@ async function runCheck(active: ActiveRun, check: CheckSpec, round: number): Pro
   }
 }
 
-/** What the agent is told of checks that did not pass. */
-export function describeFailures(results: readonly CheckFinished[]): string {
+/** Tells the agent of checks that did not pass. */
+export async function sendBack({ runtime, runId }: ActiveRun, results: readonly CheckFinished[], round: number): Promise<void> {
+  const text = describeFailures(results)
+  const label = await labelOf(
+    runtime.parts,
+    text,
+    results.map(({ name }) => `check:${name}`),
+  )
+  await runtime.drive([{ type: 'message.sent', actor: systemActor, data: { text, key: `checks-${runId}-${round}`, ...label } }])
+}
+
+function describeFailures(results: readonly CheckFinished[]): string {
   const failed = results.filter(({ outcome }) => outcome !== 'passed')
   const texts = failed.map(({ command, exitCode, output }) => `$ ${command}\n(exit code ${exitCode ?? 'none'})\n${output}`)
   return `The task is not done yet: ${failed.length === 1 ? 'a check does' : 'these checks do'} not pass.\n\n${texts.join('\n\n')}`

@@ -13,9 +13,9 @@ const instructions = `Sum up the work of a coding agent so far, for the agent it
 Keep: what was asked, in the people's own words where they set conditions; what was found out, with paths, names and figures; what was changed, file by file; what was tried and did not work, and why; what is still to do. Leave out small talk and the content of files that can be read again. At most 800 words.`
 
 /** Whether the next prompt from the log would come too near to the model's context window. */
-export function needsCompaction({ projection, parts, state }: TaskRuntime, { compaction }: ModelCall): boolean {
+export function needsCompaction({ projection, parts, state }: TaskRuntime, { compaction }: ModelCall, overhead: number): boolean {
   if (compaction === false) return false
-  return projection.tokens > (compaction?.at ?? 0.8) * windowOf(parts.router, state.lastModel)
+  return overhead + projection.tokens + projection.pendingTokens > (compaction?.at ?? 0.8) * windowOf(parts.router, state.lastModel)
 }
 
 /** The window of the model that answered last, else the smallest there is. */
@@ -29,25 +29,25 @@ function windowOf(router: TaskRuntime['parts']['router'], lastModel: string | un
 export async function compact(
   active: ActiveRun,
   call: ModelCall,
-  callModel: (active: ActiveRun, call: ModelCall) => Promise<ModelReply>,
+  send: (active: ActiveRun, call: ModelCall, includes: number) => Promise<ModelReply>,
 ): Promise<boolean> {
   const { runtime } = active
   const { projection, parts, state, stream } = runtime
   const window = windowOf(parts.router, state.lastModel)
   const keep = (call.compaction === false ? undefined : call.compaction?.keep) ?? 0.2
-  projection.advance(stream.lastSeq)
+  // In the log as what the call for the summary includes, so that a later reading of the log puts everything in the same place.
+  const includes = stream.lastSeq
+  projection.advance(includes)
   const tokensBefore = projection.tokens
   const cut = projection.cutFor(keep * window)
   if (!cut) return false
   // Half the window for the transcript leaves room for instructions and summary; 2 bytes a token is on the safe side.
   const transcript = boundText(cut.replaced.map(render).join('\n\n'), Math.floor(window * 0.5 * 2))
-  const reply = await callModel(active, {
-    role: 'summarize',
-    messages: [
-      { role: 'system', text: instructions },
-      { role: 'user', parts: [{ type: 'text', text: transcript.text }] },
-    ],
-  })
+  const messages: ModelMessage[] = [
+    { role: 'system', text: instructions },
+    { role: 'user', parts: [{ type: 'text', text: transcript.text }] },
+  ]
+  const reply = await send(active, { role: 'summarize', messages }, includes)
   await runtime.drive([
     {
       type: 'context.compacted',
@@ -55,7 +55,8 @@ export async function compact(
       data: {
         projection: projection.number + 1,
         upTo: cut.upTo,
-        summary: reply.text,
+        // A model that has nothing to say must not cost the agent its memory.
+        summary: reply.text.trim() === '' ? boundText(transcript.text, maxMessageBytes).text : reply.text,
         tokensBefore,
         sensitivity: (stream.summary as TaskSummary).sensitivity,
       },

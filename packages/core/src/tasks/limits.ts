@@ -24,7 +24,9 @@ export function remaining(state: TaskState, spent: Spend): TaskLimits {
 export function checkLimits(state: TaskState, spent: Spend, activeMs: number): void {
   const left = remaining(state, spent)
   for (const limit of ['steps', 'costUsd', 'tokens'] as const) {
-    if (left[limit] === 0) throw limitReached(limit, state.limits[limit] as number)
+    // With nothing to spend from the beginning, models that cost nothing may still be called; the router leaves out the others.
+    const freeOnly = limit === 'costUsd' && state.limits.costUsd === 0 && spent.costUsd === 0
+    if (left[limit] === 0 && !freeOnly) throw limitReached(limit, state.limits[limit] as number)
   }
   if (left.timeMs !== undefined && activeMs >= left.timeMs) throw limitReached('timeMs', left.timeMs)
 }

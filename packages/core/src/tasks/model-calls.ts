@@ -5,6 +5,7 @@ import type { EventDraft } from '../events/event.ts'
 import type { TaskSummary } from '../events/event-store.ts'
 import { noEligibleModel } from '../models/eligibility.ts'
 import { estimateMessageTokens, estimateToolTokens } from '../models/estimate-tokens.ts'
+import type { ExecutorOptions } from '../models/executor.ts'
 import { executeRoute } from '../models/executor.ts'
 import type { ModelMessage, ModelReply, ModelRequest, ToolDefinition } from '../models/model.ts'
 import { ModelError } from '../models/model.ts'
@@ -17,24 +18,34 @@ import type { TaskRuntime } from './runtime.ts'
 
 /** Makes a model call of an agent: waits while paused, keeps to the limits, notices circles, compacts, routes, and writes it all down. */
 export async function callModel(active: ActiveRun, call: ModelCall = {}): Promise<ModelReply> {
-  const fromLog = call.messages === undefined
-  await ready(active)
-  checkLimits(active.runtime.state, spentBy(active.runtime), active.hold.activeMs)
-  if (!fromLog) return send(active, call)
+  if (call.messages !== undefined) return send(active, call)
+  await safePoint(active)
   await breakCircles(active)
-  if (needsCompaction(active.runtime, call)) await compact(active, call, callModel)
+  if (needsCompaction(active.runtime, call, overheadOf(active.runtime, call))) await compact(active, call, send)
   try {
     return await send(active, call)
   } catch (error) {
     // The estimate was too low for this model. Once it is shorter, the same call may pass.
-    if (!(error instanceof ModelError) || error.kind !== 'context-too-long' || call.compaction === false) throw error
-    if (!(await compact(active, call, callModel))) throw error
+    if (!isTooLong(error) || call.compaction === false || !(await compact(active, call, send))) throw error
     return send(active, call)
   }
 }
 
-function spentBy({ stream }: TaskRuntime): TaskSummary['spent'] {
-  return (stream.summary as TaskSummary).spent
+async function safePoint(active: ActiveRun): Promise<void> {
+  await ready(active)
+  checkLimits(active.runtime.state, (active.runtime.stream.summary as TaskSummary).spent, active.hold.activeMs)
+}
+
+function isTooLong(error: unknown): boolean {
+  if (error instanceof ModelError) return error.kind === 'context-too-long'
+  const considered = BatonError.isInstance(error, 'NO_ELIGIBLE_MODEL') ? error.details.considered : undefined
+  return Array.isArray(considered) && considered.some(({ reason }) => reason === 'window-too-small')
+}
+
+/** Tokens of what goes with every prompt from the log. */
+function overheadOf(runtime: TaskRuntime, { instructions, tools }: ModelCall): number {
+  const system = systemMessages(runtime, instructions).reduce((sum, message) => sum + estimateMessageTokens(message), 0)
+  return system + estimateToolTokens(offered(runtime, tools, true))
 }
 
 /** First a nudge; if it goes on, a pause until a person has looked. */
@@ -58,11 +69,13 @@ async function breakCircles(active: ActiveRun): Promise<void> {
   await ready(active)
 }
 
-async function send(active: ActiveRun, call: ModelCall): Promise<ModelReply> {
+/** Sends one prompt. `includes` is the last seq that an own prompt stands for. */
+async function send(active: ActiveRun, call: ModelCall, includes = 0): Promise<ModelReply> {
   const { runtime } = active
+  await safePoint(active)
   const { parts, stream, projection, state } = runtime
   const { role = 'code', instructions, messages: own, tools, compaction: _, ...options } = call
-  const upTo = own ? 0 : stream.lastSeq
+  const upTo = own ? includes : stream.lastSeq
   if (!own) projection.advance(upTo)
   const definitions = offered(runtime, tools, own === undefined)
   const system = own ? [] : systemMessages(runtime, instructions)
@@ -73,15 +86,15 @@ async function send(active: ActiveRun, call: ModelCall): Promise<ModelReply> {
     ...(definitions.length > 0 && { tools: definitions }),
     cacheKey: runtime.id,
   }
-  const size = own ? own : system
-  const estimatedTokens =
-    size.reduce((sum, message) => sum + estimateMessageTokens(message), own ? 0 : projection.tokens) + estimateToolTokens(definitions)
+  const estimatedTokens = own
+    ? own.reduce((sum, message) => sum + estimateMessageTokens(message), estimateToolTokens(definitions))
+    : projection.tokens + overheadOf(runtime, call)
   const summary = stream.summary as TaskSummary
   const { costUsd: budgetUsd } = remaining(state, summary.spent)
   const facts = { taskId: runtime.id, role, request, sensitivity: summary.sensitivity, estimatedTokens, budgetUsd }
   const route = await findRoute(runtime, facts)
 
-  const modelCallId = `m${state.modelCalls + 1}`
+  const modelCallId = runtime.mintModelCall()
   const first = route.attempts[0]?.model.id ?? ''
   const called: EventDraft = {
     type: 'model.called',
@@ -93,7 +106,7 @@ async function send(active: ActiveRun, call: ModelCall): Promise<ModelReply> {
   }
   const [event] = await runtime.drive([called])
   const cause = event?.id ?? ''
-  const reply = await executeRoute({
+  const reply = await execute(runtime, {
     ...facts,
     route,
     modelCallId,
@@ -109,7 +122,7 @@ async function send(active: ActiveRun, call: ModelCall): Promise<ModelReply> {
     },
     onOutcome: (outcome) => parts.router?.observe?.(outcome),
   })
-  await runtime.drive([finishedDraft(active, reply, role, cause), ...afterwords(reply)])
+  await runtime.drive([finishedDraft(active, reply, role, cause), ...(own ? [] : afterwords(reply))])
   return reply
 }
 
@@ -117,14 +130,19 @@ async function findRoute(runtime: TaskRuntime, facts: RouteRequest): Promise<Rou
   const { router, health } = runtime.parts
   if (!router) throw noEligibleModel([])
   const { lastModel } = runtime.state
-  try {
-    return await router.route({ ...facts, ...(lastModel !== undefined && { lastModel }), health: health.all })
-  } catch (error) {
-    const considered = BatonError.isInstance(error, 'NO_ELIGIBLE_MODEL') ? error.details.considered : undefined
-    const overBudget = Array.isArray(considered) && considered.length > 0 && considered.every(({ reason }) => reason === 'over-budget')
-    if (overBudget) throw limitReached('costUsd', runtime.state.limits.costUsd ?? 0)
-    throw error
-  }
+  const request = { ...facts, ...(lastModel !== undefined && { lastModel }), health: health.all }
+  return router.route(request).catch((error: unknown) => throwAsLimit(runtime, error))
+}
+
+function execute(runtime: TaskRuntime, options: ExecutorOptions): Promise<ModelReply> {
+  return executeRoute(options).catch((error: unknown) => throwAsLimit(runtime, error))
+}
+
+/** Where nothing but the budget keeps every model from taking the call, the limit is what was reached. */
+function throwAsLimit({ state }: TaskRuntime, error: unknown): never {
+  const considered = BatonError.isInstance(error, 'NO_ELIGIBLE_MODEL') ? error.details.considered : undefined
+  const overBudget = Array.isArray(considered) && considered.length > 0 && considered.every(({ reason }) => reason === 'over-budget')
+  throw overBudget ? limitReached('costUsd', state.limits.costUsd ?? 0) : error
 }
 
 function finishedDraft({ runtime }: ActiveRun, reply: ModelReply, role: string, cause: string): EventDraft {

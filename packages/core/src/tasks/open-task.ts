@@ -3,12 +3,12 @@ import { createProjection } from '../agents/projection.ts'
 import { createStuckDetector } from '../agents/stuck-detector.ts'
 import { BatonError } from '../errors.ts'
 import { systemActor } from '../events/envelope.ts'
-import type { EventDraft, LoggedEvent } from '../events/event.ts'
+import type { LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
 import type { RunResult } from './run.ts'
 import { driveRun } from './run.ts'
 import type { BatonParts, TaskRuntime } from './runtime.ts'
-import { createTaskRuntime } from './runtime.ts'
+import { createTaskRuntime, lostOwnership } from './runtime.ts'
 import type { TaskSandbox } from './task-sandbox.ts'
 import { createTaskSandbox } from './task-sandbox.ts'
 
@@ -17,7 +17,11 @@ export interface OpenTask {
   readonly runtime: TaskRuntime
   readonly sandbox: TaskSandbox
   readonly driving: boolean
-  /** Becomes the driver: claims the lease, closes calls that another process left, and goes on with an open run. */
+  /** The run that is under way here. */
+  readonly current: StartedRun | undefined
+  /** Set once it is being let go of. */
+  readonly closing: Promise<void> | undefined
+  /** Becomes the driver: claims the lease, and goes on with an open run. */
   drive(): Promise<void>
   /** The run that is under way here; starts one where there is none. */
   start(): StartedRun
@@ -28,11 +32,10 @@ export interface OpenTask {
 /** A run under way here. */
 export interface StartedRun {
   readonly runId: string
+  /** Its events are behind this seq. */
+  readonly after: number
   readonly result: Promise<RunResult>
 }
-
-const interruptedText =
-  'The process that ran this call ended before the call did. It may have done all of its work, a part, or nothing. Look at what is there before you do it again.'
 
 /** Makes the shared part of a task's handles. Reads nothing yet. */
 export function createOpenTask(
@@ -47,9 +50,12 @@ export function createOpenTask(
   let detach = new AbortController()
   let current: StartedRun | undefined
   let off: (() => void) | undefined
+  let driving: Promise<void> | undefined
+  let closing: Promise<void> | undefined
 
   function start(trigger: 'start' | 'message'): StartedRun {
     if (current) return current
+    if (closing !== undefined) throw new BatonError('CLOSED', `Task ${id} was closed here. Open it again to run it.`)
     if (runtime.epoch === undefined) {
       throw new BatonError('INVALID_STATE', `Task ${id} is open as an observer here. Open it with { as: 'driver' } to run it.`)
     }
@@ -65,50 +71,53 @@ export function createOpenTask(
       }
       return driveRun({ runtime, runId, sandbox, memory, detach: detach.signal })
     })()
-    const started = { runId, result }
-    current = started
-    // Who is interested awaits the result; nobody has to.
-    result.catch(() => {})
-    void result.then(after, after)
-    function after(): void {
+    const started = { runId, after: open ? 0 : stream.lastSeq, result }
+    const over = (): void => {
       if (current === started) current = undefined
-      // A message that came in after the last look starts the next run.
-      startOnMessage()
     }
+    current = started
+    // Who is interested awaits the result; nobody has to. One that could not begin or go on waits for a person to start it again.
+    result.then(() => {
+      over()
+      startOnMessage()
+    }, over)
     return started
   }
 
   function startOnMessage(): void {
     if (runtime.epoch === undefined || detach.signal.aborted || current || state.run || state.closed) return
     // What a run has left unanswered, as one that failed does, waits for the next: it must not start one again and again.
-    if (state.runs > 0 && state.unseenAfter(state.endedSeq) > 0) start('message')
+    if (state.runs > 0 && state.messageSeq > state.endedSeq) start('message')
   }
 
   function watch(event: LoggedEvent): void {
     if (!isKnown(event)) return
-    if (event.type === 'driver.claimed' && event.data.owner !== parts.owner && runtime.epoch !== undefined) {
+    if (event.type === 'driver.claimed' && runtime.epoch !== undefined && event.data.epoch > runtime.epoch) {
       runtime.disown()
-      detach.abort(
-        new BatonError('LOST_OWNERSHIP', `Task ${id} is driven by ${event.data.owner} now. Open it again to see where it stands.`),
-      )
+      detach.abort(lostOwnership(id, event.data.owner))
     }
     if (event.type === 'message.sent') startOnMessage()
   }
 
-  async function closeInterrupted(): Promise<void> {
-    const interrupted = [...state.calls.values()].filter(
-      ({ started, finishedSeq, effect }) => started && finishedSeq === undefined && effect !== 'read',
-    )
-    if (interrupted.length === 0) return
-    await runtime.drive(
-      interrupted.map(
-        ({ callId, tool }): EventDraft => ({
-          type: 'tool.finished',
-          actor: systemActor,
-          data: { callId, tool, outcome: 'interrupted', output: interruptedText, ms: 0 },
-        }),
-      ),
-    )
+  async function takeOver(): Promise<void> {
+    await current?.result.catch(() => {})
+    if (closing !== undefined) throw new BatonError('CLOSED', `Task ${id} was closed here.`)
+    if (detach.signal.aborted) detach = new AbortController()
+    off ??= stream.on('*', watch)
+    await runtime.claim()
+    if (state.run) start('start')
+    else startOnMessage()
+  }
+
+  async function letGo(): Promise<void> {
+    detach.abort(new BatonError('CLOSED', `Task ${id} was closed here; it is kept as it is.`))
+    await driving?.catch(() => {})
+    await current?.result.catch(() => {})
+    for (const value of memory.values()) if (isDisposable(value)) value[Symbol.dispose]()
+    off?.()
+    runtime.disown()
+    await stream.close()
+    options.onClosed()
   }
 
   return {
@@ -117,25 +126,28 @@ export function createOpenTask(
     get driving() {
       return runtime.epoch !== undefined
     },
-    async drive() {
-      if (runtime.epoch !== undefined) return
-      await current?.result.catch(() => {})
-      if (detach.signal.aborted) detach = new AbortController()
-      await runtime.claim()
-      off?.()
-      off = stream.on('*', watch)
-      await closeInterrupted()
-      if (state.run) start('start')
-      else startOnMessage()
+    drive() {
+      if (runtime.epoch === undefined || driving !== undefined) {
+        driving ??= takeOver().finally(() => {
+          driving = undefined
+        })
+      }
+      return driving ?? Promise.resolve()
     },
     start: () => start('start'),
-    async close() {
-      detach.abort(new BatonError('CLOSED', `Task ${id} was closed here; it is kept as it is.`))
-      await current?.result.catch(() => {})
-      off?.()
-      runtime.disown()
-      await stream.close()
-      options.onClosed()
+    get current() {
+      return current
+    },
+    get closing() {
+      return closing
+    },
+    close() {
+      closing ??= letGo()
+      return closing
     },
   }
+}
+
+function isDisposable(value: unknown): value is Disposable {
+  return typeof value === 'object' && value !== null && Symbol.dispose in value
 }

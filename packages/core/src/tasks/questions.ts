@@ -2,6 +2,7 @@ import { systemActor } from '../events/envelope.ts'
 import { until } from '../events/event-stream.ts'
 import type { ActiveRun } from './run-context.ts'
 import { ready } from './run-context.ts'
+import { questionIdOf } from './task-summary.ts'
 
 /** Asks a person and waits; the key makes it one question however often it is asked. */
 export async function ask(
@@ -14,7 +15,7 @@ export async function ask(
   const { state, stream } = runtime
   let questionId = state.questionsByKey.get(options.key)
   if (questionId === undefined) {
-    questionId = `q-${options.key}`
+    questionId = questionIdOf(options.key)
     const data = {
       questionId,
       key: options.key,

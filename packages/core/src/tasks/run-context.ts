@@ -31,6 +31,27 @@ export async function ready(active: ActiveRun): Promise<void> {
   throwIfStopped(active)
 }
 
+/** Whether the run stopped because this process lets go of the task, which ends nothing. */
+export function isLetGo(signal: AbortSignal): boolean {
+  return signal.aborted && (BatonError.isInstance(signal.reason, 'CLOSED') || BatonError.isInstance(signal.reason, 'LOST_OWNERSHIP'))
+}
+
+/** Waits for work, but after an abort not for ever: what does not listen to its signal is left to itself. */
+export function withGrace<T>(work: Promise<T>, signal: AbortSignal, graceMs: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined
+    const abort = (): void => {
+      timer = setTimeout(() => reject(signal.reason), graceMs)
+    }
+    if (signal.aborted) abort()
+    else signal.addEventListener('abort', abort, { once: true })
+    work.then(resolve, reject).finally(() => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
+    })
+  })
+}
+
 /** Throws what stopped the run, if anything has. */
 export function throwIfStopped({ runtime, runId, signal }: ActiveRun): void {
   if (signal.aborted)

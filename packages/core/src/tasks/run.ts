@@ -3,14 +3,15 @@ import { systemActor } from '../events/envelope.ts'
 import type { EventDraft, EventTypes } from '../events/event.ts'
 import type { CheckFinished } from '../events/workspace-events.ts'
 import { createAgentContext } from './agent-context.ts'
-import { describeFailures, notStartedError, runChecks } from './checks.ts'
+import { notStartedError, runChecks, sendBack } from './checks.ts'
 import { limitReached } from './limits.ts'
 import type { ActiveRun } from './run-context.ts'
-import { throwIfStopped } from './run-context.ts'
+import { isLetGo, throwIfStopped, withGrace } from './run-context.ts'
 import { createSlotHold } from './run-slots.ts'
 import type { TaskRuntime } from './runtime.ts'
 import type { TaskSandbox } from './task-sandbox.ts'
 import { noSpend } from './task-summary.ts'
+import { interruptedDraft } from './tool-calls.ts'
 
 /** How a run ended. */
 export type RunResult = EventTypes['run.finished'] & { readonly taskId: string; readonly checks: readonly CheckFinished[] }
@@ -25,6 +26,8 @@ export interface RunOptions {
   readonly detach: AbortSignal
 }
 
+/** How long an agent may take to stop after an abort, its tools' own time included, before it is left to itself. */
+const agentGraceMs = 5_000
 /** Thrown to go round again instead of finishing. */
 const moreToDo = Symbol('more to do')
 
@@ -42,12 +45,14 @@ export async function driveRun(options: RunOptions): Promise<RunResult> {
   detach.addEventListener('abort', detached, { once: true })
   if (detach.aborted) detached()
   const off = runtime.stream.on('run.cancelled', ({ data }) => {
-    if (data.runId === runId) stop.abort(new BatonError('ABORTED', 'The run was cancelled.'))
+    if (data.runId === runId) stop.abort(cancelledError())
   })
+  if (runtime.state.run?.cancelled) stop.abort(cancelledError())
   const clock = limitTime(active, stop)
   const checks: CheckFinished[] = []
   try {
-    return { ...(await untilDone(active, checks)), taskId: runtime.id, checks }
+    await closeInterrupted(active)
+    return { ...(await untilDone(active, stop, checks)), taskId: runtime.id, checks }
   } finally {
     clock.stop()
     hold.leave()
@@ -56,10 +61,28 @@ export async function driveRun(options: RunOptions): Promise<RunResult> {
   }
 }
 
-async function untilDone(active: ActiveRun, checks: CheckFinished[]): Promise<EventTypes['run.finished']> {
-  const { runtime } = active
+function cancelledError(): BatonError {
+  return new BatonError('ABORTED', 'The run was cancelled.')
+}
+
+/** Calls that had started and have no outcome, since a process died or its log was full, are told to the agent and not made again. */
+async function closeInterrupted({ runtime, signal }: ActiveRun): Promise<void> {
+  if (signal.aborted) return
+  const interrupted = [...runtime.state.openCalls.values()].filter(({ started, effect }) => started && effect !== 'read')
+  if (interrupted.length > 0) await runtime.drive(interrupted.map(({ callId, tool }) => interruptedDraft(callId, tool)))
+}
+
+async function untilDone(active: ActiveRun, stop: AbortController, checks: CheckFinished[]): Promise<EventTypes['run.finished']> {
+  const { runtime, hold, signal } = active
+  let entered = false
+  const enter = async (): Promise<void> => {
+    if (!entered && !signal.aborted) await hold.enter()
+    entered = true
+  }
   for (;;) {
-    const end = await turnAndChecks(active, checks).catch((error: unknown) => endOf(active, error))
+    const end = await enter()
+      .then(() => turnAndChecks(active, stop, checks))
+      .catch((error: unknown) => endOf(active, error))
     if (end === moreToDo) continue
     try {
       return await finish(active, end)
@@ -76,20 +99,12 @@ type RunEnd = Pick<EventTypes['run.finished'], 'outcome' | 'text' | 'limit' | 'e
   readonly begunAt?: number
 }
 
-async function turnAndChecks(active: ActiveRun, last: CheckFinished[]): Promise<RunEnd | typeof moreToDo> {
-  const { runtime, hold } = active
+async function turnAndChecks(active: ActiveRun, stop: AbortController, last: CheckFinished[]): Promise<RunEnd | typeof moreToDo> {
+  const { runtime } = active
   const { created } = runtime.state
-  if (hold.activeMs === 0) await hold.enter()
   throwIfStopped(active)
-  const agent = runtime.parts.agents.get(created.agent)
-  if (!agent) {
-    throw new BatonError(
-      'UNKNOWN_AGENT',
-      `There is no agent "${created.agent}"; known: ${[...runtime.parts.agents.keys()].join(', ')}. Give it to createBaton({ agents }).`,
-    )
-  }
   const begunAt = runtime.stream.lastSeq
-  const { text } = await agent.run(createAgentContext(active))
+  const text = await turn(active, stop)
   throwIfStopped(active)
   if (runtime.state.unseenAfter(begunAt) > 0) return moreToDo
   if (created.checks.length === 0) return { outcome: 'done', text, begunAt }
@@ -98,30 +113,52 @@ async function turnAndChecks(active: ActiveRun, last: CheckFinished[]): Promise<
   last.splice(0, last.length, ...results)
   if (results.every(({ outcome }) => outcome === 'passed')) return { outcome: 'done', text, begunAt }
   if (round <= created.checkRounds) {
-    const key = `checks-${active.runId}-${round}`
-    await runtime.drive([{ type: 'message.sent', actor: systemActor, data: { text: describeFailures(results), key } }])
+    await sendBack(active, results, round)
     return moreToDo
   }
   const error = notStartedError(results)
-  return error ? { outcome: 'failed', text, error: record(error) } : { outcome: 'checks-failed', text }
+  return error ? { outcome: 'failed', text, error: record(error), begunAt } : { outcome: 'checks-failed', text, begunAt }
+}
+
+/** One turn of the agent. When it is over, so is all that it began through its context. */
+async function turn(active: ActiveRun, stop: AbortController): Promise<string> {
+  const { agents } = active.runtime.parts
+  const name = active.runtime.state.created.agent
+  const agent = agents.get(name)
+  if (!agent) {
+    throw new BatonError(
+      'UNKNOWN_AGENT',
+      `There is no agent "${name}"; known: ${[...agents.keys()].join(', ')}. Give it to createBaton({ agents }).`,
+    )
+  }
+  const { context, settled } = createAgentContext(active)
+  try {
+    const end = await withGrace(Promise.resolve(agent.run(context)), active.signal, agentGraceMs)
+    await withGrace(settled(), active.signal, agentGraceMs)
+    return typeof end?.text === 'string' ? end.text : ''
+  } catch (error) {
+    // What it began is of no use any more.
+    stop.abort(error)
+    await withGrace(settled(), active.signal, agentGraceMs).catch(() => {})
+    throw error
+  }
 }
 
 /** What an error makes of the run. Those that mean "not here any more" are thrown on. */
-function endOf(active: ActiveRun, error: unknown): RunEnd {
-  const { runtime, signal } = active
-  if (BatonError.isInstance(error)) {
-    if (['LOST_OWNERSHIP', 'CLOSED', 'STORE_FULL', 'STORE_FAILED', 'CORRUPT_LOG'].includes(error.code)) throw error
-    if (runtime.state.run?.cancelled) return { outcome: 'cancelled', text: runtime.state.run.cancelled.reason ?? '' }
-    const cause = signal.aborted && BatonError.isInstance(signal.reason) ? signal.reason : error
-    if (['LOST_OWNERSHIP', 'CLOSED'].includes(cause.code)) throw cause
-    if (cause.code === 'LIMIT_REACHED') return { outcome: 'limit', text: cause.message, limit: cause.details.limit as 'steps' }
-    return { outcome: 'failed', text: '', error: record(cause) }
-  }
-  if (runtime.state.run?.cancelled) return { outcome: 'cancelled', text: runtime.state.run.cancelled.reason ?? '' }
-  if (signal.aborted && BatonError.isInstance(signal.reason) && ['LOST_OWNERSHIP', 'CLOSED'].includes(signal.reason.code))
-    throw signal.reason
-  return { outcome: 'failed', text: '', error: { code: 'AGENT_FAILED', message: messageOf(error) } }
+function endOf({ runtime, signal }: ActiveRun, error: unknown): RunEnd {
+  // What stopped the run comes before what it led to.
+  const cause = signal.aborted && BatonError.isInstance(signal.reason) ? signal.reason : error
+  if (isLetGo(signal)) throw signal.reason
+  if (BatonError.isInstance(error) && storeErrors.has(error.code)) throw error
+  const cancelled = runtime.state.run?.cancelled
+  if (cancelled) return { outcome: 'cancelled', text: cancelled.reason ?? '' }
+  if (!BatonError.isInstance(cause)) return { outcome: 'failed', text: '', error: { code: 'AGENT_FAILED', message: messageOf(cause) } }
+  if (cause.code === 'LIMIT_REACHED') return { outcome: 'limit', text: cause.message, limit: cause.details.limit as 'steps' }
+  return { outcome: 'failed', text: '', error: record(cause) }
 }
+
+/** With these the log itself can take no more from here, so the run stays open for who drives it next. */
+const storeErrors: ReadonlySet<string> = new Set(['LOST_OWNERSHIP', 'STORE_FULL', 'STORE_FAILED', 'CORRUPT_LOG'])
 
 function record(error: BatonError): { code: string; message: string } {
   return { code: error.code, message: error.message }
@@ -130,8 +167,7 @@ function record(error: BatonError): { code: string; message: string } {
 /** Closes what is open and ends the run, in one append. */
 async function finish({ runtime, runId, hold }: ActiveRun, { begunAt, ...end }: RunEnd): Promise<EventTypes['run.finished']> {
   const { state } = runtime
-  const open = [...state.calls.values()].filter(({ finishedSeq }) => finishedSeq === undefined)
-  const closing = open.map(
+  const closing = [...state.openCalls.values()].map(
     ({ callId, tool, started }): EventDraft => ({
       type: 'tool.finished',
       actor: systemActor,
@@ -152,14 +188,30 @@ async function finish({ runtime, runId, hold }: ActiveRun, { begunAt, ...end }: 
   return data
 }
 
-/** Ends the run when it was active for longer than its limit. */
-function limitTime(active: ActiveRun, stop: AbortController): { stop(): void } {
+/** The longest time that a timer can be set for; it would fire at once beyond. */
+const maxTimerMs = 2 ** 31 - 1
+
+/** Ends the run when it was active for longer than its limit, as it is by then. */
+function limitTime({ hold, runtime }: ActiveRun, stop: AbortController): { stop(): void } {
   let timer: NodeJS.Timeout | undefined
-  active.hold.onChange((running) => {
+  let running = false
+  const set = (): void => {
     clearTimeout(timer)
-    const { timeMs } = active.runtime.state.limits
+    const { timeMs } = runtime.state.limits
     if (!running || timeMs === undefined) return
-    timer = setTimeout(() => stop.abort(limitReached('timeMs', timeMs)), Math.max(0, timeMs - active.hold.activeMs))
+    const leftMs = timeMs - hold.activeMs
+    if (leftMs <= 0) stop.abort(limitReached('timeMs', timeMs))
+    else timer = setTimeout(set, Math.min(leftMs, maxTimerMs))
+  }
+  hold.onChange((active) => {
+    running = active
+    set()
   })
-  return { stop: () => clearTimeout(timer) }
+  const off = runtime.stream.on('limits.set', set)
+  return {
+    stop() {
+      clearTimeout(timer)
+      off()
+    },
+  }
 }

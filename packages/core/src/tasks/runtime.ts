@@ -1,6 +1,7 @@
 import type { Agent, SubTask } from '../agents/agent.ts'
 import type { Projection } from '../agents/projection.ts'
 import type { StuckDetector, StuckOptions } from '../agents/stuck-detector.ts'
+import { BatonError } from '../errors.ts'
 import type { BlobStore } from '../events/blob-store.ts'
 import type { Actor } from '../events/envelope.ts'
 import type { Event, EventDraft, LoggedEvent } from '../events/event.ts'
@@ -41,6 +42,8 @@ export interface BatonParts {
   readonly owner: string
   /** Opens a task that another one delegated, creating it where it is not there yet, and drives it to the end of its run. */
   runSubTask(parent: ActiveRun, request: SubTaskRequest): Promise<SubTaskOutcome>
+  /** Ends a task that was delegated, with its sandbox, where it has not ended yet. */
+  endSubTask(id: string): Promise<void>
 }
 
 /** A sub-task as the parent's log has it. */
@@ -53,7 +56,7 @@ export interface SubTaskRequest {
 }
 
 /** What became of it. */
-export type SubTaskOutcome = Pick<Event<'task.settled'>['data'], 'outcome' | 'text' | 'spent'>
+export type SubTaskOutcome = Pick<Event<'task.settled'>['data'], 'outcome' | 'text' | 'spent' | 'sensitivity'>
 
 /** A task that is open in this process: its log and everything that is folded from it. */
 export interface TaskRuntime {
@@ -67,11 +70,19 @@ export interface TaskRuntime {
   readonly epoch: number | undefined
   /** The agent as an actor. */
   readonly agentActor: Actor
+  /** Takes the lease. Rejects with `LOST_OWNERSHIP` where another process took it right after. */
   claim(): Promise<void>
   /** Forgets the lease, after another process has claimed the task. */
   disown(): void
+  /** The id of the next model call; each is given out once. */
+  mintModelCall(): string
   /** Appends as the driver. */
   drive(drafts: readonly EventDraft[], check?: () => void): Promise<readonly Event[]>
+}
+
+/** The error for a process that another one has taken the task from. */
+export function lostOwnership(id: string, owner = 'another process'): BatonError {
+  return new BatonError('LOST_OWNERSHIP', `Task ${id} is driven by ${owner} now. Open it again to see where it stands.`)
 }
 
 /** Opens the log of a task and folds it. `createFolds` makes what is only of use to its driver. */
@@ -82,6 +93,7 @@ export function createTaskRuntime(
 ): TaskRuntime {
   const state = createTaskState(id)
   let epoch: number | undefined
+  let minted = 0
   const stream = createEventStream({
     store: parts.store,
     taskId: id,
@@ -120,10 +132,16 @@ export function createTaskRuntime(
           draft.data.epoch = next
         },
       })
+      // Another claim may be behind ours already.
+      if (state.epoch !== next) throw lostOwnership(id, stream.summary?.driver?.owner)
       epoch = next
     },
     disown() {
       epoch = undefined
+    },
+    mintModelCall() {
+      minted = Math.max(minted, state.modelCalls) + 1
+      return `m${minted}`
     },
     drive(drafts, check) {
       return stream.append(drafts, { epoch: epoch ?? 0, check })

@@ -67,3 +67,6 @@ export const ApproveOptions = z.strictObject({
 export const RejectOptions = z.strictObject({ feedback: z.string().optional() })
 export const AnswerOptions = z.strictObject({ text: z.string() })
 export const AutonomyLevel = Autonomy
+export const Limits = TaskLimits.strict()
+export const EventsOptions = z.looseObject({ after: z.int().nonnegative().optional() })
+export const Reason = z.strictObject({ reason: z.string().optional() })

@@ -14,8 +14,8 @@ export interface TaskSandbox {
   get(signal: AbortSignal): Promise<Sandbox>
   /** The sandbox, if it was started here. */
   readonly started: Promise<Sandbox> | undefined
-  /** Closes it for good. */
-  end(): Promise<void>
+  /** Closes it for good. Returns the id of what was closed, where there was one. */
+  end(): Promise<string | undefined>
 }
 
 /** Makes the handle; starts nothing. */
@@ -36,11 +36,12 @@ export function createTaskSandbox(runtime: TaskRuntime, borrowed?: TaskSandbox):
     },
     async end() {
       const { sandbox } = runtime.state
-      if (!sandbox || borrowed) return
-      const provider = runtime.parts.sandboxes.get(sandbox.provider)
-      const handle = current ?? provider?.attach(sandbox.sandboxId)
-      await handle?.then((found) => found.close()).catch(ignoreGone)
+      if (!sandbox || borrowed) return undefined
+      const handle = current ?? runtime.parts.sandboxes.get(sandbox.provider)?.attach(sandbox.sandboxId)
+      if (!handle) return undefined
+      await handle.then((found) => found.close()).catch(ignoreGone)
       current = undefined
+      return sandbox.sandboxId
     },
   }
 }
@@ -94,7 +95,7 @@ async function sweepOrphans(provider: SandboxProvider, taskId: string): Promise<
 
 async function create(runtime: TaskRuntime, signal: AbortSignal): Promise<Sandbox> {
   const provider = providerOf(runtime)
-  const { workspace, autonomy } = runtime.state.created
+  const { workspace } = runtime.state.created
   const begun = performance.now()
   const sandbox = await provider.create(
     { labels: { [taskLabel]: runtime.id }, ...(workspace?.inPlace && { inPlace: resolve(workspace.path) }) },
@@ -118,7 +119,7 @@ async function create(runtime: TaskRuntime, signal: AbortSignal): Promise<Sandbo
         },
       },
     ]
-    if (autonomy === 'autonomous' && sandbox.isolation === 'none') drafts.push(isolationWarning(provider.name))
+    if (runtime.stream.summary?.autonomy === 'autonomous' && sandbox.isolation === 'none') drafts.push(isolationWarning(provider.name))
     await runtime.drive(drafts)
     return sandbox
   } catch (error) {

@@ -56,9 +56,11 @@ export interface TaskState {
   readonly limits: TaskLimits
   readonly epoch: number
   readonly closed: boolean
-  /** Model calls so far, for minting ids. */
+  /** The highest number of a model call so far, for minting ids. */
   readonly modelCalls: number
   readonly calls: ReadonlyMap<string, CallState>
+  /** Those of them without an outcome. */
+  readonly openCalls: ReadonlyMap<string, CallState>
   readonly approvals: ReadonlyMap<string, ApprovalState>
   readonly questions: ReadonlyMap<string, EventTypes['question.asked'] & { answer?: string }>
   /** Keys of what was said or asked once. */
@@ -71,9 +73,11 @@ export interface TaskState {
   readonly unseen: number
   /** Those of them that came in behind a seq. */
   unseenAfter(seq: number): number
+  /** Seq of the last message from outside: from a person, or another agent. */
+  readonly messageSeq: number
   /** Seq of the last `run.finished`. */
   readonly endedSeq: number
-  /** The model that answered last. */
+  /** The model that answered last, to a prompt from the log where there were any. */
   readonly lastModel: string | undefined
   readonly sandbox: EventTypes['sandbox.started'] | undefined
   apply(event: LoggedEvent): void
@@ -88,20 +92,31 @@ export function createTaskState(taskId: string): TaskState {
   /** Prompts from the log that have no answer yet, with the last seq that they include. */
   const logPrompts = new Map<string, number>()
   const calls = new Map<string, CallState>()
+  const openCalls = new Map<string, CallState>()
   const approvals = new Map<string, ApprovalState>()
   const questions = new Map<string, EventTypes['question.asked'] & { answer?: string }>()
+  const openQuestions = new Map<string, EventTypes['question.asked']>()
   const questionsByKey = new Map<string, string>()
   const delegations = new Map<string, DelegationState>()
   const saidKeys = new Set<string>()
   const remembered = new Set<string>()
   const facts = {
     runs: 0,
+    messageSeq: 0,
     endedSeq: 0,
     epoch: 0,
     closed: false,
     modelCalls: 0,
     lastModel: undefined as string | undefined,
+    answeredFromLog: false,
     sandbox: undefined as EventTypes['sandbox.started'] | undefined,
+  }
+
+  /** Nobody waits for the answer any more. */
+  function lapse({ questionId, key }: EventTypes['question.asked']): void {
+    questions.delete(questionId)
+    openQuestions.delete(questionId)
+    questionsByKey.delete(key)
   }
 
   type Handlers = { [K in Event['type']]?: (event: Event<K>) => void }
@@ -138,12 +153,7 @@ export function createTaskState(taskId: string): TaskState {
       facts.endedSeq = seq
       // What came up and was never decided lapses with the run.
       for (const [id, approval] of approvals) if (!approval.decision) approvals.delete(id)
-      for (const [id, question] of questions) {
-        if (question.answer === undefined) {
-          questions.delete(id)
-          questionsByKey.delete(question.key)
-        }
-      }
+      for (const question of openQuestions.values()) lapse(question)
     },
     'driver.claimed': ({ data }) => {
       facts.epoch = data.epoch
@@ -153,38 +163,46 @@ export function createTaskState(taskId: string): TaskState {
     },
     'message.sent': ({ data, actor, seq }) => {
       if (data.key !== undefined) saidKeys.add(data.key)
-      if (actor.kind !== 'agent') unseenSeqs.push(seq)
+      if (actor.kind === 'agent' && actor.id === created?.agent) return
+      unseenSeqs.push(seq)
+      if (actor.kind !== 'system') facts.messageSeq = seq
     },
     'question.asked': ({ data }) => {
-      questions.set(data.questionId, { ...data })
+      const question = { ...data }
+      questions.set(data.questionId, question)
+      openQuestions.set(data.questionId, question)
       questionsByKey.set(data.key, data.questionId)
     },
     'question.answered': ({ data }) => {
       const question = questions.get(data.questionId)
       if (question) question.answer = data.text
+      openQuestions.delete(data.questionId)
     },
     'model.called': ({ data }) => {
-      facts.modelCalls++
+      facts.modelCalls = Math.max(facts.modelCalls + 1, Number(data.modelCallId.slice(1)) || 0)
       if (data.prompt === 'log') logPrompts.set(data.modelCallId, data.upTo)
     },
     'model.finished': ({ data }) => {
-      facts.lastModel = data.model
       const upTo = logPrompts.get(data.modelCallId)
-      if (upTo === undefined) return
+      if (upTo === undefined) {
+        if (!facts.answeredFromLog) facts.lastModel = data.model
+        return
+      }
+      facts.lastModel = data.model
+      facts.answeredFromLog = true
       logPrompts.delete(data.modelCallId)
       // Only now: a call that a crash cut off has answered nobody.
       unseenSeqs = unseenSeqs.filter((seq) => seq > upTo)
       if (run) run.lastReply = data
     },
-    'tool.called': ({ data, id }) =>
-      void calls.set(data.callId, {
-        callId: data.callId,
-        calledId: id,
-        tool: data.tool,
-        effect: data.effect,
-        input: data.input,
-        started: false,
-      }),
+    'model.failed': ({ data }) => {
+      if (data.final) logPrompts.delete(data.modelCallId)
+    },
+    'tool.called': ({ data: { callId, tool, effect, input }, id }) => {
+      const call = { callId, calledId: id, tool, effect, input, started: false }
+      calls.set(callId, call)
+      openCalls.set(callId, call)
+    },
     'tool.started': ({ data }) => {
       const call = calls.get(data.callId)
       if (!call) return
@@ -195,9 +213,11 @@ export function createTaskState(taskId: string): TaskState {
       const call = calls.get(data.callId)
       if (!call) return
       call.finishedSeq = seq
+      openCalls.delete(data.callId)
       // The outcome stays in the log; holding the input too would double the task's memory.
       call.input = undefined
       if (call.approvalId !== undefined) approvals.delete(call.approvalId)
+      for (const question of openQuestions.values()) if (question.callId === data.callId) lapse(question)
     },
     'approval.requested': ({ data }) => {
       approvals.set(data.approvalId, { request: data })
@@ -260,10 +280,14 @@ export function createTaskState(taskId: string): TaskState {
       return unseenSeqs.length
     },
     unseenAfter: (after) => unseenSeqs.filter((seq) => seq > after).length,
+    get messageSeq() {
+      return facts.messageSeq
+    },
     get endedSeq() {
       return facts.endedSeq
     },
     calls,
+    openCalls,
     approvals,
     questions,
     questionsByKey,

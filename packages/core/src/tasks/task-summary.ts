@@ -17,6 +17,16 @@ export function addSpend(a: Spend, b: Spend): Spend {
   }
 }
 
+/** The approval that a call waits for. */
+export function approvalIdOf(callId: string): string {
+  return `a-${callId}`
+}
+
+/** The question that is asked under a key. */
+export function questionIdOf(key: string): string {
+  return `q-${key}`
+}
+
 /** What one event adds to what the task spent. */
 export function spendOf(event: Event): Spend | undefined {
   if (event.type === 'task.settled') return event.data.spent
@@ -36,7 +46,10 @@ export function summarizeTask(summary: TaskSummary | undefined, event: LoggedEve
   const base = { ...(summary ?? empty(event)), seq: event.seq, updatedAt: event.time }
   if (!isKnown(event)) return base
   const change = changes(base, event)
-  return change ? withStatus({ ...base, ...change }) : base
+  if (!change) return base
+  const next = withStatus({ ...base, ...change })
+  if (next.runId === undefined) delete next.runId
+  return next
 }
 
 function empty(event: LoggedEvent): TaskSummary {
@@ -81,10 +94,8 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
           }
     case 'run.resumed':
       return event.data.runId !== summary.runId ? undefined : { status: 'running', waiting: removed(summary, event.data.runId) }
-    case 'run.finished': {
-      const { runId: _, ...rest } = summary
-      return { ...rest, runId: undefined, status: 'idle', outcome: event.data.outcome, waiting: [] }
-    }
+    case 'run.finished':
+      return { runId: undefined, status: 'idle', outcome: event.data.outcome, waiting: [] }
     case 'driver.claimed':
       return { driver: { epoch: event.data.epoch, owner: event.data.owner } }
     case 'autonomy.set':
@@ -98,7 +109,12 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
     case 'question.answered':
       return { waiting: removed(summary, event.data.questionId) }
     case 'tool.finished':
-      return raised(summary, event.data.sensitivity)
+      return {
+        ...raised(summary, event.data.sensitivity),
+        ...(summary.waiting.length > 0 && { waiting: lapsed(summary, event.data.callId) }),
+      }
+    case 'task.settled':
+      return { ...raised(summary, event.data.sensitivity), spent: addSpend(summary.spent, event.data.spent) }
     case 'message.sent':
       return raised(summary, event.data.sensitivity)
     default: {
@@ -114,6 +130,11 @@ function added(summary: TaskSummary, event: Event, kind: WaitingItem['kind'], id
 
 function removed(summary: TaskSummary, id: string): WaitingItem[] {
   return summary.waiting.filter((item) => item.id !== id)
+}
+
+/** What a call waited for waits no more once the call is over. */
+function lapsed(summary: TaskSummary, callId: string): WaitingItem[] {
+  return summary.waiting.filter(({ id }) => id !== approvalIdOf(callId) && !id.startsWith(questionIdOf(`${callId}/`)))
 }
 
 function raised(summary: TaskSummary, label: TaskSummary['sensitivity'] | undefined): Partial<TaskSummary> | undefined {

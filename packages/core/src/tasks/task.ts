@@ -1,16 +1,28 @@
 import { BatonError } from '../errors.ts'
-import type { Actor, Autonomy } from '../events/envelope.ts'
+import type { Autonomy } from '../events/envelope.ts'
+import { Actor, systemActor } from '../events/envelope.ts'
 import type { Event, EventDraft, EventType, LiveEvent, LoggedEvent } from '../events/event.ts'
 import type { TaskSummary } from '../events/event-store.ts'
 import type { SubscribeOptions } from '../events/event-stream.ts'
-import { TaskLimits } from '../events/task-events.ts'
+import type { TaskLimits } from '../events/task-events.ts'
 import type { Abortable } from '../options.ts'
 import { parseOptions } from '../options.ts'
 import type { ApplyResult, BaselineFile, WorkspaceChange } from '../workspace/workspace-copy.ts'
 import { applyChanges, findChanges, parseBaseline } from '../workspace/workspace-copy.ts'
-import type { OpenTask } from './open-task.ts'
+import { labelOf } from './labels.ts'
+import type { OpenTask, StartedRun } from './open-task.ts'
 import type { RunResult } from './run.ts'
-import { AnswerOptions, ApproveOptions, AutonomyLevel, MessageOptions, RejectOptions } from './task-options.ts'
+import {
+  AnswerOptions,
+  ApproveOptions,
+  AutonomyLevel,
+  EventsOptions,
+  Limits,
+  MessageOptions,
+  Reason,
+  RejectOptions,
+} from './task-options.ts'
+import { isolationWarning } from './task-sandbox.ts'
 
 /** A run under way. */
 export interface Run {
@@ -71,18 +83,20 @@ export interface Task {
   end(options?: { readonly reason?: string }): Promise<void>
 }
 
+const alreadySo = Symbol('already so')
+
 /** A handle on an open task. */
 export function createTaskHandle(open: OpenTask, actor: Actor): Task {
   const { runtime } = open
   const { id, stream, state } = runtime
 
   /** Intents may come from any process; another's events are read first, so that the check sees them. */
-  async function intent(draft: () => EventDraft, check?: () => void): Promise<void> {
+  async function intent(draft: () => EventDraft | readonly EventDraft[], check?: () => void): Promise<void> {
     if (!open.driving) await stream.catchUp()
     const alive = (): void => {
       if (state.closed) throw new BatonError('INVALID_STATE', `Task ${id} is closed for good; create another one.`)
     }
-    await stream.append([draft()], {
+    await stream.append([draft()].flat(), {
       check: () => {
         alive()
         check?.()
@@ -110,6 +124,17 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
         check?.()
       },
     )
+  }
+
+  async function cancel(reason?: string): Promise<void> {
+    parseOptions('cancel', Reason, { reason })
+    await runIntent('run.cancelled', reason === undefined ? {} : { reason })
+  }
+
+  function mayEnd(): void {
+    if (state.closed) throw new BatonError('INVALID_STATE', `Task ${id} is closed for good already.`)
+    if (state.run)
+      throw new BatonError('INVALID_STATE', `Task ${id} has an open run in another process. Cancel it and wait for run.finished.`)
   }
 
   async function decide(approvalId: string, decision: Omit<Event<'approval.decided'>['data'], 'approvalId'>): Promise<void> {
@@ -161,28 +186,37 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
     get summary() {
       return stream.summary as TaskSummary
     },
-    as: (other) => createTaskHandle(open, other),
+    as: (other) => createTaskHandle(open, parseOptions('as', Actor, other)),
     start() {
-      const { runId, result } = open.start()
-      return { id: runId, result, events: (options) => runEvents(open, runId, result, options) }
+      const run = open.start()
+      return { id: run.runId, result: run.result, events: (options) => runEvents(open, run, options) }
     },
-    events: ((options) => stream.subscribe(options)) as Task['events'],
+    events: ((options) => {
+      parseOptions('events', EventsOptions, options ?? {})
+      return stream.subscribe(options)
+    }) as Task['events'],
     on: stream.on,
     async send(text, options = {}) {
       const given = parseOptions('send', MessageOptions, { text, ...options })
       const attachments = await Promise.all(
         (given.attachments ?? []).map(async ({ data, ...rest }) => ({ ...rest, blob: await runtime.parts.blobs.put(data) })),
       )
-      const sensitivity = await runtime.parts.classifier?.classify(text, [`${actor.kind}:${actor.id}`])
-      const data = { text: given.text, ...(attachments.length > 0 && { attachments }), ...(sensitivity && { sensitivity }) }
+      const label = await labelOf(runtime.parts, text, [`${actor.kind}:${actor.id}`])
+      const data = { text: given.text, ...(attachments.length > 0 && { attachments }), ...label }
       await intent(() => ({ type: 'message.sent', actor, data }))
     },
-    pause: () => (state.run?.paused ? Promise.resolve() : runIntent('run.paused', { reason: 'requested' })),
+    async pause() {
+      await runIntent('run.paused', { reason: 'requested' }, () => {
+        if (state.run?.paused) throw alreadySo
+      }).catch((error: unknown) => {
+        if (error !== alreadySo) throw error
+      })
+    },
     resume: () =>
       runIntent('run.resumed', {}, () => {
         if (!state.run?.paused) throw new BatonError('INVALID_STATE', `Task ${id} is not paused.`)
       }),
-    cancel: (reason) => runIntent('run.cancelled', reason === undefined ? {} : { reason }),
+    cancel,
     async approve(approvalId, options = {}) {
       const { input, remember, feedback } = parseOptions('approve', ApproveOptions, options)
       await decide(approvalId, {
@@ -214,9 +248,18 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
         },
       )
     },
-    setAutonomy: (level) =>
-      intent(() => ({ type: 'autonomy.set', actor, data: { level: parseOptions('setAutonomy', AutonomyLevel, level) } })),
-    setLimits: (limits) => intent(() => ({ type: 'limits.set', actor, data: { limits: parseOptions('setLimits', TaskLimits, limits) } })),
+    async setAutonomy(level) {
+      const data = { level: parseOptions('setAutonomy', AutonomyLevel, level) }
+      await intent(() => {
+        const { sandbox } = state
+        const warning = level === 'autonomous' && sandbox?.isolation === 'none' ? [isolationWarning(sandbox.provider)] : []
+        return [{ type: 'autonomy.set', actor, data }, ...warning]
+      })
+    },
+    async setLimits(limits) {
+      const data = { limits: parseOptions('setLimits', Limits, limits) }
+      await intent(() => ({ type: 'limits.set', actor, data }))
+    },
     changes: async (options = {}) => (await findAll(options)).changes.map(({ path, change }) => ({ path, change })),
     async apply(options = {}) {
       const { path, files, changes } = await findAll(options)
@@ -230,31 +273,35 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
     },
     close: () => open.close(),
     async end(options = {}) {
+      const { reason } = parseOptions('end', Reason, options)
+      if (!open.driving) await stream.catchUp()
       if (state.run && open.driving) {
-        await this.cancel(options.reason)
-        await open.start().result
+        await cancel(reason).catch((error: unknown) => {
+          if (state.run) throw error
+        })
+        // Where nothing is under way, as after a full disk, its end is still to be written.
+        await (open.current ?? (state.run && open.start()))?.result
       }
-      await intent(
-        () => ({ type: 'task.closed', actor, data: { ...options } }),
-        () => {
-          if (state.run)
-            throw new BatonError('INVALID_STATE', `Task ${id} has an open run in another process. Cancel it and wait for run.finished.`)
-        },
-      )
+      mayEnd()
+      for (const { childId } of state.delegations.values()) await runtime.parts.endSubTask(childId)
+      const sandboxId = await open.sandbox.end()
+      const closed: EventDraft[] = sandboxId === undefined ? [] : [{ type: 'sandbox.closed', actor: systemActor, data: { sandboxId } }]
+      await intent(() => [...closed, { type: 'task.closed', actor, data: reason === undefined ? {} : { reason } }], mayEnd)
       await open.close()
     },
   }
 }
 
-async function* runEvents(open: OpenTask, runId: string, result: Promise<unknown>, options: Abortable = {}): AsyncIterable<LoggedEvent> {
+async function* runEvents(open: OpenTask, { runId, result, after }: StartedRun, options: Abortable = {}): AsyncIterable<LoggedEvent> {
   const stop = new AbortController()
   const abort = (): void => stop.abort()
+  if (options.signal?.aborted) abort()
   options.signal?.addEventListener('abort', abort, { once: true })
   // A run that could not begin, or was let go of, has no run.finished to wait for.
   result.catch(abort)
   let inside = false
   try {
-    for await (const event of open.runtime.stream.subscribe({ signal: stop.signal })) {
+    for await (const event of open.runtime.stream.subscribe({ after, signal: stop.signal })) {
       if (event.type === 'run.started' && event.data.runId === runId) inside = true
       if (inside) yield event
       if (event.type === 'run.finished' && event.data.runId === runId) return

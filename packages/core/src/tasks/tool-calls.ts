@@ -1,38 +1,50 @@
+import type { ToolCallOptions } from '../agents/agent.ts'
 import { BatonError, messageOf } from '../errors.ts'
 import { systemActor } from '../events/envelope.ts'
 import type { Event, EventDraft } from '../events/event.ts'
 import { until } from '../events/event-stream.ts'
 import type { ToolFinished } from '../events/tool-events.ts'
-import { boundText } from '../sandbox/bounded-output.ts'
 import type { Decision, Tool, ToolCall, ToolContext, ToolResult } from '../tools/tool.ts'
-import { ask } from './questions.ts'
 import type { ActiveRun } from './run-context.ts'
-import { ready, throwIfStopped } from './run-context.ts'
+import { isLetGo, ready, throwIfStopped, withGrace } from './run-context.ts'
+import type { CallState } from './task-state.ts'
+import { approvalIdOf } from './task-summary.ts'
+import { createToolContext } from './tool-context.ts'
+import type { CallOutcome } from './tool-output.ts'
+import { presentResult, sealOutcome } from './tool-output.ts'
 
-/** Data of a result beyond this is left out of the event; the text stays. */
-const maxDataBytes = 64 * 1024
 /** How long a tool may take to stop after an abort before it is left to itself. */
 const abortGraceMs = 2_000
 const pausedMeanwhile = Symbol('paused meanwhile')
+
+const interruptedText =
+  'What ran this call ended before the call did. It may have done all of its work, a part, or nothing. Look at what is there before you do it again.'
+
+/** Closes a call that had started and whose outcome nobody knows. */
+export function interruptedDraft(callId: string, tool: string): EventDraft {
+  return { type: 'tool.finished', actor: systemActor, data: { callId, tool, outcome: 'interrupted', output: interruptedText, ms: 0 } }
+}
 
 /**
  * Runs a tool call in its steps: find it in the log, check it, decide, start, finish. Each step is in the log before the next, so that a
  * call that is made again after a crash goes on where it was.
  */
-export async function callTool(active: ActiveRun, call: ToolCall): Promise<ToolResult> {
-  const known = active.runtime.state.calls.get(call.callId)
+export async function callTool(active: ActiveRun, call: ToolCall, { tools }: ToolCallOptions = {}): Promise<ToolResult> {
+  const { parts, state } = active.runtime
+  const known = state.calls.get(call.callId)
   if (known?.finishedSeq !== undefined) return readResult(active, known.finishedSeq)
   await ready(active)
-  const tool = active.runtime.parts.tools.get(call.tool)
-  if (!known) {
-    const refusal = refuseUnusable(active, tool, call)
-    if (refusal !== undefined) return refusal
-  }
-  // The tool may be gone after a restart with other options; what was asked then has no one to run it.
-  if (!tool) return finish(active, call, { outcome: 'failed', output: `There is no tool "${call.tool}" any more.` })
-  const input = known?.started ? known.input : tool.input.parse(call.input)
-  if (known?.started) return run(active, tool, call, input, false)
-  return decide(active, tool, { ...call, input })
+  const named = parts.tools.get(call.tool)
+  const tool = tools && !tools.includes(call.tool) ? undefined : named
+  const before = known ? [] : [calledDraft(active, named, call)]
+  if (known?.started) return runAgain(active, tool, call, known)
+  const parsed = parseInput(
+    tool,
+    call,
+    [...parts.tools.keys()].filter((name) => tools?.includes(name) ?? true),
+  )
+  if ('problem' in parsed) return finish(active, call, { outcome: 'invalid', text: parsed.problem }, before)
+  return decide(active, parsed.tool, { ...call, input: parsed.input }, known, before)
 }
 
 async function readResult({ runtime }: ActiveRun, seq: number): Promise<ToolResult> {
@@ -47,23 +59,18 @@ function toResult(data: ToolFinished): ToolResult {
 }
 
 /** Calls that no tool can take go back to the model with what would have been right. */
-function refuseUnusable(active: ActiveRun, tool: Tool | undefined, call: ToolCall): Promise<ToolResult> | undefined {
-  const { parts } = active.runtime
-  const problem =
-    call.malformed !== undefined
-      ? `The arguments are no valid JSON: ${call.malformed}. Call the tool again with correct JSON.`
-      : !tool
-        ? `There is no tool "${call.tool}". The tools are: ${[...parts.tools.keys()].join(', ') || 'none'}.`
-        : describeProblems(tool, call.input)
-  if (problem === undefined) return undefined
-  return finish(active, call, { outcome: 'invalid', output: problem }, [calledDraft(active, tool, call)])
-}
-
-function describeProblems(tool: Tool, input: unknown): string | undefined {
-  const parsed = tool.input.safeParse(input)
-  if (parsed.success) return undefined
+function parseInput(
+  tool: Tool | undefined,
+  call: ToolCall,
+  names: readonly string[],
+): { tool: Tool; input: unknown } | { problem: string } {
+  if (call.malformed !== undefined)
+    return { problem: `The arguments are no valid JSON: ${call.malformed}. Call the tool again with correct JSON.` }
+  if (!tool) return { problem: `There is no tool "${call.tool}". The tools are: ${names.join(', ') || 'none'}.` }
+  const parsed = tool.input.safeParse(call.input)
+  if (parsed.success) return { tool, input: parsed.data }
   const problems = parsed.error.issues.map(({ path, message }) => `- ${path.map(String).join('.') || 'input'}: ${message}`)
-  return `The input does not fit the tool "${tool.name}":\n${problems.join('\n')}`
+  return { problem: `The input does not fit the tool "${tool.name}":\n${problems.join('\n')}` }
 }
 
 function calledDraft({ runtime }: ActiveRun, tool: Tool | undefined, call: ToolCall): EventDraft {
@@ -74,107 +81,117 @@ function calledDraft({ runtime }: ActiveRun, tool: Tool | undefined, call: ToolC
   }
 }
 
-async function decide(active: ActiveRun, tool: Tool, call: ToolCall): Promise<ToolResult> {
-  const { runtime, hold, signal } = active
-  const known = runtime.state.calls.get(call.callId)
-  const called = known ? [] : [calledDraft(active, tool, call)]
-  const scope = `${tool.name}: ${tool.scope?.(call.input) ?? JSON.stringify(call.input)}`
+/** A call that had started before a crash: what only reads is read again, by the input that was decided on; anything else is not repeated unasked. */
+async function runAgain(active: ActiveRun, tool: Tool | undefined, call: ToolCall, known: CallState): Promise<ToolResult> {
+  const { runtime } = active
+  if (tool?.effect !== 'read' || known.effect !== 'read') {
+    await runtime.drive([interruptedDraft(call.callId, call.tool)])
+    return { callId: call.callId, outcome: 'interrupted', output: interruptedText }
+  }
+  const { decision } = runtime.state.approvals.get(known.approvalId ?? '') ?? {}
+  const parsed = parseInput(tool, { ...call, input: decision?.input ?? call.input }, [])
+  if ('problem' in parsed) return finish(active, call, { outcome: 'invalid', text: parsed.problem })
+  return run(active, tool, call, parsed.input, known.calledId)
+}
+
+async function decide(
+  active: ActiveRun,
+  tool: Tool,
+  call: ToolCall,
+  known: CallState | undefined,
+  before: readonly EventDraft[],
+): Promise<ToolResult> {
+  const { runtime } = active
   let approvalId = known?.approvalId
   if (approvalId === undefined) {
     const { decision, reason } = await askPolicy(active, tool, call)
     if (decision === 'deny') {
-      return finish(
-        active,
-        call,
-        { outcome: 'denied', output: reason ?? 'The policy does not allow this call. Do it another way, or ask.' },
-        called,
-      )
+      const text = reason ?? 'The policy does not allow this call. Do it another way, or ask.'
+      return finish(active, call, { outcome: 'denied', text }, before)
     }
-    if (decision === 'allow' || runtime.state.remembered.has(scope)) return run(active, tool, call, call.input, true, called)
-    approvalId = `a-${call.callId}`
-    const request = {
-      approvalId,
-      callId: call.callId,
-      tool: tool.name,
-      input: call.input,
-      reason: reason ?? `${tool.effect} needs approval`,
-      scope,
-    }
-    await runtime.drive([...called, { type: 'approval.requested', actor: systemActor, data: request }])
+    const scope = decision === 'ask' ? scopeOf(tool, call.input) : ''
+    if (decision === 'allow' || runtime.state.remembered.has(scope)) return start(active, tool, call, before)
+    approvalId = approvalIdOf(call.callId)
+    const about = { approvalId, callId: call.callId, tool: tool.name, input: call.input, scope }
+    const request = { ...about, reason: reason ?? `${tool.effect} needs approval` }
+    await runtime.drive([...before, { type: 'approval.requested', actor: systemActor, data: request }])
   }
-  const id = approvalId
-  const decided = await waitOrCancel(active, call, () =>
-    hold.yieldFor(() => until(runtime.stream, () => runtime.state.approvals.get(id)?.decision, signal, 'The approval')),
-  )
-  if ('outcome' in decided) return decided
+  const decided = await approval(active, approvalId)
+  if (!decided) return finish(active, call, { outcome: 'cancelled', text: 'The run was cancelled.' })
   if (decided.decision === 'rejected') {
-    return finish(active, call, { outcome: 'rejected', output: decided.feedback ?? 'A person rejected this call.' })
+    return finish(active, call, { outcome: 'rejected', text: decided.feedback ?? 'A person rejected this call.' })
   }
   await ready(active)
-  if (decided.input === undefined) return run(active, tool, call, call.input, true)
-  // Checked when it was decided; parsed again here for the defaults.
-  return run(active, tool, call, tool.input.parse(decided.input), true)
+  if (decided.input === undefined) return start(active, tool, call)
+  // Checked where it was decided, maybe by a process with other tools; parsed again here for the defaults.
+  const parsed = parseInput(tool, { ...call, input: decided.input }, [])
+  if ('problem' in parsed) return finish(active, call, { outcome: 'invalid', text: `As a person changed it: ${parsed.problem}` })
+  return start(active, tool, { ...call, input: parsed.input })
 }
 
-async function askPolicy({ runtime, signal }: ActiveRun, tool: Tool, call: ToolCall): Promise<Decision> {
-  const { summary } = runtime.stream
+function scopeOf(tool: Tool, input: unknown): string {
+  const exactly = JSON.stringify(input)
   try {
-    return await runtime.parts.policy.decide(call, {
-      taskId: runtime.id,
-      autonomy: summary?.autonomy ?? 'supervised',
-      sensitivity: summary?.sensitivity ?? 'internal',
-      effect: tool.effect,
+    return `${tool.name}: ${tool.scope?.(input) ?? exactly}`
+  } catch {
+    return `${tool.name}: ${exactly}`
+  }
+}
+
+async function askPolicy(active: ActiveRun, tool: Tool, call: ToolCall): Promise<Decision> {
+  const { runtime, signal } = active
+  const { summary } = runtime.stream
+  const context = {
+    taskId: runtime.id,
+    autonomy: summary?.autonomy ?? 'supervised',
+    sensitivity: summary?.sensitivity ?? 'internal',
+    effect: tool.effect,
+    signal,
+  }
+  try {
+    const answer = await withGrace(
+      Promise.resolve().then(() => runtime.parts.policy.decide(call, context)),
       signal,
-    })
+      0,
+    )
+    if (['allow', 'ask', 'deny'].includes(answer?.decision)) return answer
+    throw new Error(`it decided ${JSON.stringify(answer)}, which is none of allow, ask and deny`)
   } catch (error) {
+    throwIfStopped(active)
     return { decision: 'deny', reason: `The policy failed, so the call was not made: ${messageOf(error)}` }
   }
 }
 
-/** A cancel while waiting closes the call; other reasons leave it open for whoever drives the task next. */
-async function waitOrCancel<T>(active: ActiveRun, call: ToolCall, wait: () => Promise<T>): Promise<T | ToolResult> {
+/** Waits for a person's decision. Undefined where the run is cancelled; other reasons to stop leave the call open for whoever drives the task next. */
+async function approval(active: ActiveRun, approvalId: string): Promise<Event<'approval.decided'>['data'] | undefined> {
+  const { runtime, hold, signal } = active
   try {
-    return await wait()
+    return await hold.yieldFor(() => until(runtime.stream, () => runtime.state.approvals.get(approvalId)?.decision, signal, 'The approval'))
   } catch (error) {
-    if (active.runtime.state.run?.cancelled) return finish(active, call, { outcome: 'cancelled', output: 'The run was cancelled.' })
+    if (runtime.state.run?.cancelled && !isLetGo(signal)) return undefined
     throw error
   }
 }
 
-type Outcome = Pick<ToolFinished, 'outcome' | 'output'> & Partial<Pick<ToolFinished, 'data' | 'error' | 'ms' | 'whole' | 'sensitivity'>>
-
 async function finish(
   { runtime }: ActiveRun,
   call: ToolCall,
-  outcome: Outcome,
+  outcome: CallOutcome,
   before: readonly EventDraft[] = [],
   cause?: string,
 ): Promise<ToolResult> {
-  const data = { callId: call.callId, tool: call.tool, ms: 0, ...outcome }
+  const data = await sealOutcome(runtime.parts, call, outcome)
   await runtime.drive([...before, { type: 'tool.finished', actor: systemActor, cause, data }])
   return toResult(data)
 }
 
-/** Runs it: `tool.started` is durable before, unless a call that only reads is made again after a crash. */
-async function run(
-  active: ActiveRun,
-  tool: Tool,
-  call: ToolCall,
-  input: unknown,
-  start: boolean,
-  before: readonly EventDraft[] = [],
-): Promise<ToolResult> {
-  const { runtime } = active
-  let cause = runtime.state.calls.get(call.callId)?.calledId
-  if (start) {
-    const started: EventDraft = { type: 'tool.started', actor: runtime.agentActor, data: { callId: call.callId, input } }
-    const events = await appendUnpaused(active, [...before, started], tool.effect !== 'read')
-    cause = events.at(-1)?.id
-    throwIfStopped(active)
-  }
-  const begun = performance.now()
-  const outcome = await settle(active, tool, input, toolContext(active, call, cause))
-  return finish(active, call, { ...outcome, ms: Math.round((performance.now() - begun) * 10) / 10 }, [], cause)
+/** Starts it: `tool.started` is durable before the tool runs. */
+async function start(active: ActiveRun, tool: Tool, call: ToolCall, before: readonly EventDraft[] = []): Promise<ToolResult> {
+  const { callId, input } = call
+  const started: EventDraft = { type: 'tool.started', actor: active.runtime.agentActor, data: { callId, input } }
+  const events = await appendUnpaused(active, [...before, started], tool.effect !== 'read')
+  throwIfStopped(active)
+  return run(active, tool, call, input, events.at(-1)?.id)
 }
 
 /** Where the work is more than reading, a pause that gets into the log first is waited for. */
@@ -193,94 +210,22 @@ async function appendUnpaused(active: ActiveRun, drafts: readonly EventDraft[], 
   }
 }
 
-async function settle(active: ActiveRun, tool: Tool, input: unknown, context: ToolContext): Promise<Outcome> {
+async function run(active: ActiveRun, tool: Tool, call: ToolCall, input: unknown, cause: string | undefined): Promise<ToolResult> {
+  const begun = performance.now()
+  const outcome = await settle(active, tool, input, createToolContext(active, call, cause))
+  return finish(active, call, { ...outcome, ms: Math.round((performance.now() - begun) * 10) / 10 }, [], cause)
+}
+
+async function settle(active: ActiveRun, tool: Tool, input: unknown, context: ToolContext): Promise<CallOutcome> {
+  const { signal } = active
   try {
-    const result = await withGrace(tool.run(input, context), active.signal)
-    return await present(active, tool, input, result, context.callId)
+    return presentResult(tool, input, await withGrace(Promise.resolve(tool.run(input, context)), signal, abortGraceMs))
   } catch (error) {
-    // The log itself has refused: nothing can be written about it either.
-    if (BatonError.isInstance(error, 'LOST_OWNERSHIP') || BatonError.isInstance(error, 'CLOSED')) throw error
-    if (active.signal.aborted) {
-      if (!active.runtime.state.run?.cancelled && !BatonError.isInstance(active.signal.reason, 'LIMIT_REACHED')) throw active.signal.reason
-      return { outcome: 'cancelled', output: 'The call was stopped before it was finished; part of its work may be done.' }
-    }
+    // Nobody here may write about it: it is for the next driver to say that it was interrupted.
+    if (isLetGo(signal)) throw signal.reason
+    if (BatonError.isInstance(error, 'LOST_OWNERSHIP')) throw error
+    if (signal.aborted) return { outcome: 'cancelled', text: 'The call was stopped before it was finished; part of its work may be done.' }
     const code = BatonError.isInstance(error) ? error.code : 'TOOL_FAILED'
-    return { outcome: 'failed', output: `${code}: ${messageOf(error)}`, error: { code, message: messageOf(error) } }
-  }
-}
-
-/** Waits for a tool, but not for ever for one that does not listen to its signal. */
-function withGrace<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    let timer: NodeJS.Timeout | undefined
-    const abort = (): void => {
-      timer = setTimeout(() => reject(signal.reason), abortGraceMs)
-    }
-    if (signal.aborted) abort()
-    else signal.addEventListener('abort', abort, { once: true })
-    work.then(resolve, reject).finally(() => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', abort)
-    })
-  })
-}
-
-async function present({ runtime }: ActiveRun, tool: Tool, input: unknown, result: unknown, callId: string): Promise<Outcome> {
-  const { parts } = runtime
-  const output = tool.output ? tool.output.parse(result) : result
-  const own = isToolOutput(output) ? output : undefined
-  const text = own ? own.text : typeof output === 'string' ? output : (JSON.stringify(output) ?? '')
-  const data = own ? own.data : typeof output === 'string' ? undefined : output
-  const bounded = boundText(text, parts.maxToolOutputBytes)
-  const whole = bounded.droppedBytes > 0 ? await parts.blobs.put(Buffer.from(text)) : undefined
-  const sources = [`tool:${tool.name}`, ...(tool.sources?.(input, output) ?? [])]
-  const sensitivity = await parts.classifier?.classify(text, sources)
-  return {
-    outcome: own?.failed ? 'failed' : 'ok',
-    output: whole ? `${bounded.text}\n[All of it is kept under the call id ${JSON.stringify(callId)}]` : bounded.text,
-    ...(whole && { whole }),
-    ...(data !== undefined && (JSON.stringify(data)?.length ?? 0) <= maxDataBytes && { data }),
-    ...(sensitivity && { sensitivity }),
-  }
-}
-
-function isToolOutput(value: unknown): value is { text: string; data?: unknown; failed?: boolean } {
-  return typeof value === 'object' && value !== null && 'text' in value && typeof value.text === 'string'
-}
-
-function toolContext(active: ActiveRun, call: ToolCall, cause: string | undefined): ToolContext {
-  const { runtime, memory, sandbox, signal } = active
-  let asked = 0
-  return {
-    taskId: runtime.id,
-    callId: call.callId,
-    signal,
-    memory,
-    maxOutputBytes: runtime.parts.maxToolOutputBytes,
-    sandbox: () => sandbox.get(signal),
-    output(stream, text) {
-      if (!runtime.stream.watched) return
-      runtime.stream.sendLive({
-        taskId: runtime.id,
-        after: runtime.stream.lastSeq,
-        cause: cause ?? call.callId,
-        type: 'command.output',
-        data: { stream, text },
-      })
-    },
-    async record(record) {
-      await runtime.drive([{ ...record, actor: runtime.agentActor, cause } as EventDraft])
-    },
-    ask: (question, options) => ask(active, question, { key: `${call.callId}/${asked++}`, callId: call.callId, ...options }),
-    async wholeOutput(callId) {
-      const seq = runtime.state.calls.get(callId)?.finishedSeq
-      if (seq === undefined) return undefined
-      for await (const event of runtime.stream.read({ after: seq - 1, limit: 1 })) {
-        if (event.type !== 'tool.finished') break
-        const { data } = event as Event<'tool.finished'>
-        return data.whole ? runtime.parts.blobs.get(data.whole) : Buffer.from(data.output)
-      }
-      return undefined
-    },
+    return { outcome: 'failed', text: `${code}: ${messageOf(error)}`, error: { code, message: messageOf(error) } }
   }
 }

@@ -1,0 +1,53 @@
+import { BatonError } from '../errors.ts'
+import type { Event, EventDraft } from '../events/event.ts'
+import type { ToolCall, ToolContext, ToolRecord } from '../tools/tool.ts'
+import { ask } from './questions.ts'
+import type { ActiveRun } from './run-context.ts'
+import type { TaskRuntime } from './runtime.ts'
+
+/** All that a tool may add: the rest of the log is not its own to write. */
+const recordable: ReadonlySet<ToolRecord['type']> = new Set(['file.changed', 'command.started', 'command.finished', 'warning.raised'])
+
+/** What a tool has around it. `cause` is the event that its own events answer. */
+export function createToolContext(active: ActiveRun, call: ToolCall, cause: string | undefined): ToolContext {
+  const { runtime, memory, sandbox, signal } = active
+  let asked = 0
+  return {
+    taskId: runtime.id,
+    callId: call.callId,
+    signal,
+    memory,
+    maxOutputBytes: runtime.parts.maxToolOutputBytes,
+    sandbox: () => sandbox.get(signal),
+    output(stream, text) {
+      if (!runtime.stream.watched) return
+      runtime.stream.sendLive({
+        taskId: runtime.id,
+        after: runtime.stream.lastSeq,
+        cause: cause ?? call.callId,
+        type: 'command.output',
+        data: { stream, text },
+      })
+    },
+    async record(record) {
+      if (!recordable.has(record.type)) {
+        const allowed = [...recordable].join(', ')
+        throw new BatonError('INVALID_OPTIONS', `record: type: a tool may record ${allowed}, and not ${JSON.stringify(record.type)}.`)
+      }
+      await runtime.drive([{ ...record, actor: runtime.agentActor, cause } as EventDraft])
+    },
+    ask: (question, options) => ask(active, question, { key: `${call.callId}/${asked++}`, callId: call.callId, ...options }),
+    wholeOutput: (callId) => readWhole(runtime, callId),
+  }
+}
+
+async function readWhole({ state, stream, parts }: TaskRuntime, callId: string): Promise<Uint8Array | undefined> {
+  const seq = state.calls.get(callId)?.finishedSeq
+  if (seq === undefined) return undefined
+  for await (const event of stream.read({ after: seq - 1, limit: 1 })) {
+    if (event.type !== 'tool.finished') break
+    const { data } = event as Event<'tool.finished'>
+    return data.whole ? parts.blobs.get(data.whole) : Buffer.from(data.output)
+  }
+  return undefined
+}
