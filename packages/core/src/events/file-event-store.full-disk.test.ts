@@ -77,6 +77,20 @@ describe('createFileEventStore on a full disk', () => {
     rmSync(dir, { recursive: true })
   })
 
+  it.skipIf(lacksDisk)('stores an append that fits because the one before it found no room', async () => {
+    const dir = mkdtempSync(join(disk, 'events-'))
+    const store = createFileEventStore({ dir })
+    const append = (text: string): Promise<void> =>
+      store.append('task', [sampleEvent('task', 1, text)], { after: 0, summary: sampleSummary('task', 1) })
+    const [large, small, late] = await Promise.allSettled([append('x'.repeat(200_000)), append('small'), append('late')])
+    expect(large).toMatchObject({ reason: { code: 'STORE_FULL' } })
+    expect(small).toMatchObject({ status: 'fulfilled' })
+    expect(late).toMatchObject({ reason: { code: 'CONFLICT', details: { lastSeq: 1 } } })
+    expect(await collect(store.read('task'))).toEqual([sampleEvent('task', 1, 'small')])
+    await store.close()
+    rmSync(dir, { recursive: true })
+  })
+
   it.skipIf(lacksDisk)('rejects with STORE_FULL when there is no room for a new task, and leaves none behind', async () => {
     const dir = mkdtempSync(join(disk, 'events-'))
     const store = createFileEventStore({ dir })
