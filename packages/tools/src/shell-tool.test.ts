@@ -24,7 +24,7 @@ const read = (id: string, wait: object = {}) => task.call(output, { id, ...wait 
 /** Ends when the process that wrote its id there has. */
 async function gone(pidFile: string): Promise<void> {
   const pid = Number(await readFile(join(task.dir, pidFile), 'utf8'))
-  await expect.poll(() => alive(pid)).toBe(false)
+  await expect.poll(() => alive(pid), { timeout: 10_000 }).toBe(false)
 }
 function alive(pid: number): boolean {
   try {
@@ -75,8 +75,8 @@ describe('shell', () => {
   })
 
   it('kills the whole tree at the time limit, keeps the output, and says what to do', async () => {
-    const result = await task.call(shell, { command: 'sleep 100 & echo $! > child; echo before; wait', timeoutMs: 400 })
-    expect(result.text).toBe('before\n[killed: still running after 0.4 s; for longer, set timeoutMs or use background]')
+    const result = await task.call(shell, { command: 'sleep 100 & echo $! > child; echo before; wait', timeoutMs: 1500 })
+    expect(result.text).toBe('before\n[killed: still running after 1.5 s; for longer, set timeoutMs or use background]')
     await gone('child')
     expect(task.records.at(-1)).toMatchObject({ type: 'command.finished', data: { reason: 'timeout', code: null } })
   })
@@ -142,12 +142,14 @@ describe('shell in the background', () => {
   })
 
   it('waits for a text that comes in pieces, or for the end', async () => {
-    const id = await start('mkfifo go; printf "liste"; read x < go; printf "ning\\n"; read x < go; echo bye; exit 4')
+    // A pipe for each step: one that is opened again may still be held by who wrote before.
+    await task.call(shell, { command: 'mkfifo first second' })
+    const id = await start('printf "liste"; read x < first; printf "ning\\n"; read x < second; echo bye; exit 4')
     const waiting = read(id, { waitMs: 20_000, waitFor: 'listening' })
-    await task.call(shell, { command: 'until [ -p go ]; do :; done; echo > go' })
+    await task.call(shell, { command: 'echo > first' })
     expect((await waiting).text).toBe('listening\n[still running]')
     const ending = read(id, { waitMs: 20_000 })
-    await task.call(shell, { command: 'echo > go' })
+    await task.call(shell, { command: 'echo > second' })
     expect(await ending).toMatchObject({ text: 'bye\n[exit code 4]', data: { running: false, exit: { code: 4 } } })
     expect((await read(id)).text).toBe('[no new output; exit code 4]')
   })
@@ -164,7 +166,7 @@ describe('shell in the background', () => {
   it('records the end when it comes', async () => {
     const id = await start('echo hello; exit 7')
     await read(id, { waitMs: 20_000 })
-    await expect.poll(() => task.records.map(({ type }) => type)).toEqual(['command.started', 'command.finished'])
+    await expect.poll(() => task.records.map(({ type }) => type), { timeout: 10_000 }).toEqual(['command.started', 'command.finished'])
     expect(task.records[1]?.data).toMatchObject({ commandId: 'call-1', code: 7, stdoutBytes: 6 })
   })
 
@@ -176,7 +178,7 @@ describe('shell in the background', () => {
     }
     const id = idOf(await task.call(shell, { command: 'true', background: true }, { record }))
     await read(id, { waitMs: 20_000 })
-    await expect.poll(() => records).toEqual(['command.started', 'command.finished'])
+    await expect.poll(() => records, { timeout: 10_000 }).toEqual(['command.started', 'command.finished'])
   })
 
   it('keeps a flood bounded, head and tail, and is never held back by it', async () => {
@@ -200,7 +202,7 @@ describe('shell in the background', () => {
     await read(id, { waitMs: 20_000, waitFor: 'up' })
     const pid = Number(await task.get('pid'))
     await task.sandbox.close()
-    await expect.poll(() => alive(pid)).toBe(false)
+    await expect.poll(() => alive(pid), { timeout: 10_000 }).toBe(false)
   })
 
   it('finds a command again after the host was started anew, its output from the beginning', async () => {
