@@ -1,6 +1,8 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process'
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
+import { delimiter, join } from 'node:path'
 import { BatonError, messageOf } from '../errors.ts'
 import { codeOf } from './local-folder.ts'
 import type { StopReason } from './process-limits.ts'
@@ -41,7 +43,7 @@ export async function startLocalProcess(launch: Launch, options: SpawnOptions): 
     const leader = identityOf(child.pid) ?? { pid: child.pid, startedAt: '' }
     return superviseChild(child, launch.id, { ...tree, leader }, options)
   } catch (error) {
-    const failure = startFailure(file, error)
+    const failure = startFailure(file, error, launch.env.PATH ?? '')
     if (failure === undefined) throw error
     return { process: failedProcess(launch.id, failure.code, failure.message), tree }
   }
@@ -114,9 +116,11 @@ export function failedProcess(id: string, code: number, message: string): Sandbo
 }
 
 /** What a shell would say of it; undefined where the fault is not the command's. */
-function startFailure(file: string, error: unknown): { code: number; message: string } | undefined {
+function startFailure(file: string, error: unknown, path: string): { code: number; message: string } | undefined {
   const problem = codeOf(error)
-  if (problem === 'ENOENT') return { code: 127, message: `${file}: command not found` }
+  // A folder of the PATH that may not be entered gives EACCES too, when the command is in none.
+  const unseen = problem === 'EACCES' && !file.includes('/') && !path.split(delimiter).some((folder) => existsSync(join(folder, file)))
+  if (problem === 'ENOENT' || unseen) return { code: 127, message: `${file}: command not found` }
   if (problem === 'ERR_INVALID_ARG_VALUE') throw new BatonError('INVALID_OPTIONS', `spawn: ${messageOf(error)}`, { cause: error })
   if (['EACCES', 'EISDIR', 'ENOTDIR', 'ENOEXEC', 'E2BIG', 'ELOOP', 'ENAMETOOLONG'].includes(problem))
     return { code: 126, message: `${file}: cannot be run: ${messageOf(error)}` }

@@ -113,9 +113,14 @@ function recordPath(folders: LocalFolders): string {
   return join(folders.base, 'sandbox.json')
 }
 
+/** Gives every folder its permissions back. A removal that failed may still be removing others meanwhile. */
 async function openUp(folder: Buffer): Promise<void> {
-  await chmod(folder, 0o700)
-  for (const entry of await readdir(folder, { withFileTypes: true, encoding: 'buffer' })) {
-    if (entry.isDirectory()) await openUp(Buffer.concat([folder, Buffer.from('/'), entry.name]))
+  try {
+    await chmod(folder, 0o700)
+    for (const entry of await readdir(folder, { withFileTypes: true, encoding: 'buffer' })) {
+      if (entry.isDirectory()) await openUp(Buffer.concat([folder, Buffer.from('/'), entry.name]))
+    }
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error
   }
 }

@@ -93,7 +93,7 @@ function findRows(query: TreeQuery): ProcessRow[] {
   const members = new Set<number>()
   for (const row of rows) {
     const inSession = leader !== undefined && !reused && (row.session === leader.pid || row.group === leader.pid || row.pid === leader.pid)
-    if (inSession || hasMarker(row.pid, query.marker)) members.add(row.pid)
+    if (inSession || (mayDescend(row, leader) && hasMarker(row.pid, query.marker))) members.add(row.pid)
   }
   for (let grown = true; grown; ) {
     grown = false
@@ -104,6 +104,11 @@ function findRows(query: TreeQuery): ProcessRow[] {
     }
   }
   return rows.filter((row) => members.has(row.pid) && !row.zombie)
+}
+
+/** What started before the leader did not come from it; this spares reading the environment of nearly every process of the machine. */
+function mayDescend(row: ProcessRow, leader: ProcessIdentity | undefined): boolean {
+  return !linux || leader === undefined || leader.startedAt === '' || Number(row.startedAt) >= Number(leader.startedAt)
 }
 
 function keyOf(identity: ProcessIdentity): string {
