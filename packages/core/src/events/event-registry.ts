@@ -92,6 +92,11 @@ export function registerEvent(type: EventType, definition: EventDefinition): voi
   definitions.set(type, definition)
 }
 
+/** Whether a type is one of Baton's own, and not a plugin's. */
+export function isBuiltIn(type: string): boolean {
+  return Object.hasOwn(builtIn, type)
+}
+
 /** The version that events of a type are written with. */
 export function versionOf(type: EventType): number {
   return definitionOf(type).version

@@ -1,5 +1,6 @@
 import { BatonError } from '../errors.ts'
 import type { Event, EventDraft } from '../events/event.ts'
+import { isBuiltIn } from '../events/event-registry.ts'
 import type { ToolCall, ToolContext, ToolRecord } from '../tools/tool.ts'
 import { ask } from './questions.ts'
 import type { ActiveRun } from './run-context.ts'
@@ -30,8 +31,8 @@ export function createToolContext(active: ActiveRun, call: ToolCall, cause: stri
       })
     },
     async record(record) {
-      if (!recordable.has(record.type)) {
-        const allowed = [...recordable].join(', ')
+      if (isBuiltIn(record.type) && !recordable.has(record.type)) {
+        const allowed = [...recordable, 'types that a plugin has registered'].join(', ')
         throw new BatonError('INVALID_OPTIONS', `record: type: a tool may record ${allowed}, and not ${JSON.stringify(record.type)}.`)
       }
       await runtime.drive([{ ...record, actor: runtime.agentActor, cause } as EventDraft])

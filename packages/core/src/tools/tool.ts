@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import type { Sensitivity } from '../events/envelope.ts'
-import type { EventTypes } from '../events/event.ts'
+import type { BuiltInEventTypes, EventTypes } from '../events/event.ts'
 import type { ToolEffect } from '../events/tool-events.ts'
 import type { Abortable } from '../options.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
@@ -25,7 +25,7 @@ export interface ToolContext {
   sandbox(): Promise<Sandbox>
   /** Shows output while the tool runs. Not stored. */
   output(stream: 'stdout' | 'stderr', text: string): void
-  /** Adds a fact to the log, such as `file.changed` or `command.started`. */
+  /** Adds a fact to the log, such as `file.changed`, `command.started`, or one of a type of your own. */
   record(record: ToolRecord): Promise<void>
   /** Asks a person and waits for the answer. */
   ask(question: string, options?: { readonly options?: readonly string[] }): Promise<string>
@@ -40,10 +40,14 @@ export interface ToolContext {
   wholeOutput(callId: string): Promise<Uint8Array | undefined>
 }
 
-/** What a tool may add to the log. */
-export type ToolRecord = {
-  [K in 'file.changed' | 'command.started' | 'command.finished' | 'warning.raised']: { readonly type: K; readonly data: EventTypes[K] }
-}['file.changed' | 'command.started' | 'command.finished' | 'warning.raised']
+/** What a tool may add to the log: these of Baton's own types, and every type that a plugin has registered. */
+export type ToolRecord = { [K in RecordableType]: { readonly type: K; readonly data: EventTypes[K] } }[RecordableType]
+type RecordableType =
+  | 'file.changed'
+  | 'command.started'
+  | 'command.finished'
+  | 'warning.raised'
+  | Exclude<keyof EventTypes, keyof BuiltInEventTypes>
 
 /** A tool's own result, where a plain value is not enough. */
 export interface ToolOutput {
