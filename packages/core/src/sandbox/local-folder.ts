@@ -94,9 +94,13 @@ export function holdPlace(workdir: string, path: string, options: HoldOptions = 
       const stats = lstatOf(folder.entry(name))
       if (stats?.isSymbolicLink() && (!last || options.followLast !== false)) {
         if (++links > maxLinks) throw notAFileError(path, 'behind too many links')
-        const target = pathFromBytes(readlinkSync(folder.entry(name), { encoding: 'buffer' }))
-        pending.unshift(...namesOfLink(workdir, above, target, path))
-        restart()
+        const target = targetOf(folder.entry(name))
+        // No link any more: it is looked at again.
+        if (target === undefined) pending.unshift(name)
+        else {
+          pending.unshift(...namesOfLink(workdir, above, target, path))
+          restart()
+        }
       } else if (last) return { ...folder, name, path: [...above, name].join('/'), stats }
       else {
         if (stats === undefined && options.makeFolders !== true) throw notFoundError(path)
@@ -147,6 +151,16 @@ export function namesIn(folder: HeldFolder): string[] {
 /** Looking for a file under another file finds none; writing one there is another mistake. */
 function underFileError(path: string, options: HoldOptions): BatonError {
   return options.makeFolders === true ? notAFileError(path, 'under something that is no folder') : notFoundError(path)
+}
+
+/** Where a link points; undefined when it is none by now. */
+function targetOf(path: string | Buffer): string | undefined {
+  try {
+    return pathFromBytes(readlinkSync(path, { encoding: 'buffer' }))
+  } catch (error) {
+    if (codeOf(error) === 'EINVAL' || codeOf(error) === 'ENOENT') return undefined
+    throw error
+  }
 }
 
 /** The names from the workdir to where a link in the folder `above` points. */

@@ -141,6 +141,7 @@ describe('createLocalSandboxProvider with isolation none', () => {
       await swapping.kill()
       expect(seen).toContain('inside')
       expect(seen).not.toContain('secret')
+      expect(seen).not.toContain('SANDBOX_FAILED')
       expect(readdirSync(secret)).toEqual(['file'])
       expect(readFileSync(join(secret, 'file'), 'utf8')).toBe('secret')
     }))
