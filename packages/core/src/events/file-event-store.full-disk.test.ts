@@ -10,10 +10,14 @@ import { createFileEventStore } from './file-event-store.ts'
 
 const disk = mkdtempSync(join(tmpdir(), 'baton-small-disk-'))
 
+function system(command: string, ...args: string[]): void {
+  execFileSync(command, args, { stdio: 'ignore' })
+}
+
 /** Mounting needs privileges; `BATON_REQUIRE=tmpfs` runs the tests even where it failed, and so fails them. */
 function mountSmallDisk(): boolean {
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=128k', 'baton-test', disk], { stdio: 'ignore' })
+    system('mount', '-t', 'tmpfs', '-o', 'size=128k', 'baton-test', disk)
     return true
   } catch {
     return false
@@ -24,7 +28,7 @@ const mounted = mountSmallDisk()
 const lacksDisk = !mounted && !process.env.BATON_REQUIRE?.split(',').includes('tmpfs')
 
 afterAll(() => {
-  if (mounted) execFileSync('umount', ['-l', disk])
+  if (mounted) system('umount', '-l', disk)
   rmSync(disk, { recursive: true, force: true })
 })
 
