@@ -1,0 +1,62 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { startScriptedServer } from '@baton-sdk/core/testing'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { runExample, startExample, temporaryFolder } from './testing/run-example.ts'
+
+/** What each program of the guide prints, in a folder with a passing test and some notes. Those that end in `.test.ts` are tests themselves. */
+const printed: Record<string, RegExp> = {
+  'steer.ts':
+    /^ask ok add\nshell waits: this task is supervised, and the tool can run commands\nshell ok cleaned\n\[exit code 0\]\ndone It is called add now\.\n$/,
+  'delegate.ts':
+    /^done: Looks fine\.\ndone: Looks fine\.\n2 model calls\nReview the (parser|printer)\. true\nReview the (parser|printer)\. true\n$/,
+  'follow-events.ts': /^said: Hello\.\n2 system driver\.claimed\n3 system run\.started\n[\s\S]*\d system run\.finished\nidle done\n$/,
+  'plugin-event.ts': /^true coder https:\/\/preview\.example\.com\n$/,
+  'tool.ts':
+    /^invalid \| The input does not fit the tool "count_lines":\n- glob: expected a plain glob such as src\/\*\.ts \| undefined\nok \| 2 lines \| \{ lines: 2 \}\n$/,
+  'sandbox.ts': /^isolation: (process|none)\nexited 3 hello from \S+\ntimeout\nkey:\nPATH_OUTSIDE_WORKDIR\n$/,
+  'release-agent.ts': /^releaser: The tests pass\. Releasing a minor version\.\nReleased a minor version\.\n$/,
+}
+
+const options = { timeout: 120_000 }
+
+describe('examples/guide', options, () => {
+  it('has no program that is not run', () => {
+    const programs = readdirSync(join(import.meta.dirname, 'guide')).filter((name) => !name.endsWith('.test.ts'))
+    expect(programs.sort()).toEqual([...Object.keys(printed), 'resume.ts'].sort())
+  })
+
+  it.each(Object.entries(printed))('%s prints what the guide says', async (file, expected) => {
+    const cwd = temporaryFolder()
+    writeFileSync(join(cwd, 'notes.md'), 'one\ntwo\n')
+    writeFileSync(join(cwd, 'passes.test.js'), "require('node:test')('passes', () => {})\n")
+    const { code, stdout, stderr } = await runExample(join('guide', file), { cwd })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(expected)
+  })
+
+  it('resume.ts goes on after it was killed', async () => {
+    const cwd = temporaryFolder()
+    writeFileSync(join(cwd, 'notes.md'), 'one\ntwo\n')
+    const asked = Promise.withResolvers<void>()
+    const server = await startScriptedServer(({ turn }, call) => {
+      if (turn === 0) return { toolCalls: [{ tool: 'read', input: { path: 'notes.md' } }] }
+      asked.resolve()
+      return call === 2 ? { text: 'Never heard.', stallAfter: 0 } : { text: 'It counts to two.' }
+    })
+    onTestFinished(() => server.close())
+    const env = { OPENAI_BASE_URL: server.url, OPENAI_API_KEY: 'test-key' }
+    const first = startExample('guide/resume.ts', { cwd, env })
+    await asked.promise
+    first.kill('SIGKILL')
+    expect(await first.finished).toMatchObject({ code: null, stdout: 'beginning\n', stderr: '' })
+
+    const { code, stdout, stderr } = await runExample('guide/resume.ts', { cwd, env })
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^going on behind event \d+\ndone It counts to two\.\n$/)
+    const [log] = readdirSync(join(cwd, '.baton/log')).filter((name) => name.endsWith('.jsonl'))
+    const events = readFileSync(join(cwd, '.baton/log', log ?? ''), 'utf8')
+    expect(events.match(/"type":"run\.started"/g)).toHaveLength(1)
+    expect(events.match(/"type":"run\.finished"/g)).toHaveLength(1)
+  })
+})
