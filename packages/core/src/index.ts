@@ -16,6 +16,7 @@ export type { FileEventStoreOptions } from './events/file-event-store.ts'
 export { createFileEventStore } from './events/file-event-store.ts'
 export { createMemoryBlobStore } from './events/memory-blob-store.ts'
 export { createMemoryEventStore } from './events/memory-event-store.ts'
+export { checkEligibility, noEligibleModel } from './models/eligibility.ts'
 export type { Model, ModelChunk, ModelErrorKind, ModelMessage, ModelReply, ModelRequest } from './models/model.ts'
 export { ModelError, ModelInfo } from './models/model.ts'
 export type { Attempt, CallOutcome, ModelHealth, Route, RouteRequest, Router } from './models/router.ts'
@@ -23,11 +24,21 @@ export type { Classifier } from './models/sensitivity.ts'
 export { createSingleModelRouter } from './models/single-model-router.ts'
 export type { Abortable } from './options.ts'
 export { parseOptions } from './options.ts'
-export { createBoundedOutput } from './sandbox/bounded-output.ts'
+export { boundText, createBoundedOutput } from './sandbox/bounded-output.ts'
 export type { ExecOptions, ExecResult } from './sandbox/exec.ts'
 export { exec, unattendedEnv } from './sandbox/exec.ts'
+export type { LocalSandboxOptions } from './sandbox/local-sandbox.ts'
 export { createLocalSandboxProvider } from './sandbox/local-sandbox.ts'
-export type { Sandbox, SandboxInfo, SandboxProcess, SandboxProvider, SandboxSpec } from './sandbox/sandbox.ts'
+export type {
+  ExitStatus,
+  FileStat,
+  Sandbox,
+  SandboxInfo,
+  SandboxProcess,
+  SandboxProvider,
+  SandboxSpec,
+  SpawnOptions,
+} from './sandbox/sandbox.ts'
 export type { Baton, BatonOptions } from './tasks/baton.ts'
 export { createBaton } from './tasks/baton.ts'
 export type { RunResult } from './tasks/run.ts'
