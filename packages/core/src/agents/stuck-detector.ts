@@ -139,8 +139,7 @@ export function createStuckDetector(options: StuckOptions = {}): StuckDetector {
           detail: (count: number) =>
             `two steps alternate with the same results ${count} times: ${steps.at(-2)?.text} and ${steps.at(-1)?.text}`,
         },
-        // The first round of talk was the agent's first answer.
-        { count: talk > 0 ? talk + 1 : 0, detail: () => `${talk} times ${talkIs}` },
+        { count: talk, detail: () => `${talk} times ${talkIs}` },
       ].find(({ count }) => count >= nudgeAfter)
       if (!found) return undefined
       return { action: found.count >= pauseAfter ? 'pause' : 'nudge', detail: found.detail(found.count), key: `stuck-${since}` }
