@@ -89,6 +89,12 @@ describe('checkDependencies', () => {
     expect(check({ 'packages/tools/src/a.ts': "import { it } from 'vitest'" })).toHaveLength(1)
   })
 
+  it('takes what the tests of the examples share for tests', () => {
+    const source = "import { it } from 'vitest'"
+    expect(check({ 'examples/testing/run.ts': source })).toEqual([])
+    expect(check({ 'packages/tools/src/testing/run.ts': source })).toHaveLength(1)
+  })
+
   it('rejects a package that imports itself by name', () => {
     expect(check({ 'packages/core/src/a.ts': "import '@baton-sdk/core'" })).toHaveLength(1)
   })

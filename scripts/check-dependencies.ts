@@ -75,7 +75,7 @@ function checkImport(
   if (isBuiltin(specifier)) return `write "node:${specifier}"`
 
   const name = packageName(specifier)
-  const isTest = /\.test(-d)?\.ts$/.test(file)
+  const isTest = /\.test(-d)?\.ts$|\/examples\/testing\//.test(file)
   const target = byName.get(name)
   if (target !== undefined) {
     if (name === manifest.name) {

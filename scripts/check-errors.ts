@@ -53,7 +53,7 @@ function usesOf(root: string): { thrown: ReadonlySet<string>; tested: ReadonlySe
   for (const file of sourceFiles(join(root, 'packages'))) {
     const path = relative(root, file).split(sep).join('/')
     if (path === union || path.includes('/dist/')) continue
-    const isTest = /\.test(-d)?\.ts$|\/src\/testing\/test-/.test(path)
+    const isTest = /\.test(-d)?\.ts$|\/src\/testing\/(test-[^/]+|[^/]+-tests)\.ts$/.test(path)
     const visit = (node: ts.Node): void => {
       if (ts.isStringLiteralLike(node) && (isTest || (!isComparison(node) && !path.includes('/src/testing/'))))
         uses[isTest ? 'tested' : 'thrown'].add(node.text)
