@@ -14,6 +14,7 @@ export type DriverClaimed = z.infer<typeof DriverClaimed>
 export const ControlTaken = z.object({ leaseId: z.string(), reason: z.string().optional(), key: z.string().optional() })
 export type ControlTaken = z.infer<typeof ControlTaken>
 
+/** A person gives the baton back. */
 export const ControlReturned = z.object({ leaseId: z.string(), note: z.string().optional() })
 export type ControlReturned = z.infer<typeof ControlReturned>
 
@@ -21,5 +22,6 @@ export type ControlReturned = z.infer<typeof ControlReturned>
 export const LimitsSet = z.object({ limits: TaskLimits })
 export type LimitsSet = z.infer<typeof LimitsSet>
 
+/** How much the agent may do unasked from here on. */
 export const AutonomySet = z.object({ level: Autonomy })
 export type AutonomySet = z.infer<typeof AutonomySet>

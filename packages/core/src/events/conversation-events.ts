@@ -14,6 +14,7 @@ export const MessageSent = z.object({
 })
 export type MessageSent = z.infer<typeof MessageSent>
 
+/** The agent, or a tool, waits for an answer. */
 export const QuestionAsked = z.object({
   questionId: z.string(),
   key: z.string(),
@@ -25,5 +26,6 @@ export const QuestionAsked = z.object({
 })
 export type QuestionAsked = z.infer<typeof QuestionAsked>
 
+/** The answer to a question. */
 export const QuestionAnswered = z.object({ questionId: z.string(), text: z.string() })
 export type QuestionAnswered = z.infer<typeof QuestionAnswered>

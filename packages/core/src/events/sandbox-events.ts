@@ -1,9 +1,11 @@
 import { z } from 'zod'
 import { BlobRef } from './envelope.ts'
 
+/** What stands between commands and the host. */
 export const Isolation = z.enum(['none', 'process', 'container', 'vm'])
 export type Isolation = z.infer<typeof Isolation>
 
+/** The task has a sandbox. */
 export const SandboxStarted = z.object({
   sandboxId: z.string(),
   provider: z.string(),
@@ -17,6 +19,7 @@ export const SandboxStarted = z.object({
 })
 export type SandboxStarted = z.infer<typeof SandboxStarted>
 
+/** The task goes on in another sandbox. */
 export const SandboxMoved = z.object({
   from: z.object({ sandboxId: z.string(), provider: z.string() }),
   to: z.object({ sandboxId: z.string(), provider: z.string() }),
@@ -26,12 +29,15 @@ export const SandboxMoved = z.object({
 })
 export type SandboxMoved = z.infer<typeof SandboxMoved>
 
+/** The sandbox is gone although nobody closed it. */
 export const SandboxLost = z.object({ sandboxId: z.string(), reason: z.string() })
 export type SandboxLost = z.infer<typeof SandboxLost>
 
+/** The sandbox was closed, and its files are gone. */
 export const SandboxClosed = z.object({ sandboxId: z.string() })
 export type SandboxClosed = z.infer<typeof SandboxClosed>
 
+/** A command is about to start in the sandbox. */
 export const CommandStarted = z.object({
   commandId: z.string(),
   /** A string runs in a shell; an array runs as it is. */
@@ -41,9 +47,11 @@ export const CommandStarted = z.object({
 })
 export type CommandStarted = z.infer<typeof CommandStarted>
 
+/** How a process ended. `silence`: nothing was printed for too long; `lost`: nobody can tell any more. */
 export const ExitReason = z.enum(['exited', 'signaled', 'timeout', 'silence', 'aborted', 'lost'])
 export type ExitReason = z.infer<typeof ExitReason>
 
+/** How a command ended. One that failed is no failure of the tool. */
 export const CommandFinished = z.object({
   commandId: z.string(),
   reason: ExitReason,

@@ -47,6 +47,7 @@ export type CheckSpec = z.infer<typeof CheckSpec>
 export const WorkspaceInstructions = z.object({ source: z.string(), text: z.string(), truncated: z.boolean().optional() })
 export type WorkspaceInstructions = z.infer<typeof WorkspaceInstructions>
 
+/** The task as it was asked for. Always the first event of a log. */
 export const TaskCreated = z.object({
   goal: z.string().min(1),
   /** Name of the agent that runs it. */
@@ -69,9 +70,11 @@ export const TaskCreated = z.object({
 })
 export type TaskCreated = z.infer<typeof TaskCreated>
 
+/** The task goes on from a place in another one. */
 export const TaskForked = z.object({ from: z.object({ taskId: z.string(), seq: z.int().positive() }) })
 export type TaskForked = z.infer<typeof TaskForked>
 
+/** A sub-task gets a slice of the budget. Stands before the sub-task exists. */
 export const TaskDelegated = z.object({
   key: z.string(),
   childId: z.string(),
@@ -85,6 +88,7 @@ export type TaskDelegated = z.infer<typeof TaskDelegated>
 export const RunOutcome = z.enum(['done', 'checks-failed', 'limit', 'cancelled', 'failed'])
 export type RunOutcome = z.infer<typeof RunOutcome>
 
+/** What a sub-task came to; what it did not use is free again. */
 export const TaskSettled = z.object({
   key: z.string(),
   childId: z.string(),
@@ -96,9 +100,11 @@ export const TaskSettled = z.object({
 })
 export type TaskSettled = z.infer<typeof TaskSettled>
 
+/** The task is over for good. */
 export const TaskClosed = z.object({ reason: z.string().optional() })
 export type TaskClosed = z.infer<typeof TaskClosed>
 
+/** The agent begins to work. */
 export const RunStarted = z.object({
   runId: z.string(),
   /** What set it off: a call of start(), or a message to an idle task. */
@@ -106,6 +112,7 @@ export const RunStarted = z.object({
 })
 export type RunStarted = z.infer<typeof RunStarted>
 
+/** A request to stop at the next safe point; nothing begins until `run.resumed`. */
 export const RunPaused = z.object({
   runId: z.string(),
   reason: z.enum(['requested', 'stuck']),
@@ -113,6 +120,7 @@ export const RunPaused = z.object({
 })
 export type RunPaused = z.infer<typeof RunPaused>
 
+/** The run goes on. */
 export const RunResumed = z.object({ runId: z.string() })
 export type RunResumed = z.infer<typeof RunResumed>
 
@@ -120,6 +128,7 @@ export type RunResumed = z.infer<typeof RunResumed>
 export const RunCancelled = z.object({ runId: z.string(), reason: z.string().optional() })
 export type RunCancelled = z.infer<typeof RunCancelled>
 
+/** How the run ended; exactly one for each `run.started`. */
 export const RunFinished = z.object({
   runId: z.string(),
   outcome: RunOutcome,

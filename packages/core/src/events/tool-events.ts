@@ -5,6 +5,7 @@ import { BlobRef, ErrorRecord, Sensitivity } from './envelope.ts'
 export const ToolEffect = z.enum(['read', 'write', 'execute', 'external'])
 export type ToolEffect = z.infer<typeof ToolEffect>
 
+/** A call as the agent proposes it. */
 export const ToolCalled = z.object({
   callId: z.string(),
   tool: z.string(),
@@ -14,6 +15,7 @@ export const ToolCalled = z.object({
 })
 export type ToolCalled = z.infer<typeof ToolCalled>
 
+/** A call waits for a person. */
 export const ApprovalRequested = z.object({
   approvalId: z.string(),
   callId: z.string(),
@@ -26,6 +28,7 @@ export const ApprovalRequested = z.object({
 })
 export type ApprovalRequested = z.infer<typeof ApprovalRequested>
 
+/** What a person decided about a call that waits. */
 export const ApprovalDecided = z.object({
   approvalId: z.string(),
   decision: z.enum(['approved', 'rejected']),
@@ -46,9 +49,11 @@ export const ToolStarted = z.object({
 })
 export type ToolStarted = z.infer<typeof ToolStarted>
 
+/** How a call ended. `invalid`: the input did not fit; `denied`: by policy; `rejected`: by a person; `interrupted`: its process ended first. */
 export const ToolOutcome = z.enum(['ok', 'failed', 'invalid', 'denied', 'rejected', 'interrupted', 'cancelled'])
 export type ToolOutcome = z.infer<typeof ToolOutcome>
 
+/** The outcome of a call; exactly one for each `tool.called`. */
 export const ToolFinished = z.object({
   callId: z.string(),
   tool: z.string(),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { BlobRef } from './envelope.ts'
 
+/** A file of the sandbox is different from before. */
 export const FileChanged = z.object({
   /** Relative to the workdir, with forward slashes. */
   path: z.string(),
@@ -28,6 +29,7 @@ export const WorkspaceApplied = z.object({
 })
 export type WorkspaceApplied = z.infer<typeof WorkspaceApplied>
 
+/** A state of the files to come back to. */
 export const CheckpointCreated = z.object({ checkpointId: z.string(), commit: z.string().optional(), label: z.string().optional() })
 export type CheckpointCreated = z.infer<typeof CheckpointCreated>
 
@@ -35,6 +37,7 @@ export type CheckpointCreated = z.infer<typeof CheckpointCreated>
 export const CheckpointRestored = z.object({ toSeq: z.int().nonnegative(), checkpointId: z.string().optional() })
 export type CheckpointRestored = z.infer<typeof CheckpointRestored>
 
+/** A change that a person is to accept, edit or reject. */
 export const ProposalMade = z.object({
   proposalId: z.string(),
   callId: z.string().optional(),
@@ -43,12 +46,14 @@ export const ProposalMade = z.object({
 })
 export type ProposalMade = z.infer<typeof ProposalMade>
 
+/** What became of the parts of a proposal. */
 export const ProposalDecided = z.object({
   proposalId: z.string(),
   decisions: z.array(z.object({ hunkId: z.string(), decision: z.enum(['accepted', 'edited', 'rejected']), text: z.string().optional() })),
 })
 export type ProposalDecided = z.infer<typeof ProposalDecided>
 
+/** A check ran. */
 export const CheckFinished = z.object({
   runId: z.string(),
   name: z.string(),
