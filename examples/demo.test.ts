@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { startScriptedServer } from '@baton-sdk/core/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -106,7 +106,7 @@ describe('npm run demo', options, () => {
   })
 })
 
-const hasScript = existsSync('/usr/bin/script')
+const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux') ?? false
 const required = process.env.BATON_REQUIRE?.split(',').includes('script') ?? false
 
 describe.skipIf(!hasScript && !required)('npm run demo, on a terminal', options, () => {

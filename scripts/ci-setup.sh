@@ -23,4 +23,5 @@ if command -v bwrap >/dev/null; then
   if bwrap --unshare-all --ro-bind / / true 2>/dev/null; then working+=(bubblewrap); else echo 'ci-setup: bubblewrap cannot start here; its tests are skipped' >&2; fi
 fi
 if command -v rg >/dev/null; then working+=(ripgrep); fi
+if script --version 2>/dev/null | grep -q util-linux; then working+=(script); fi
 (IFS=, && echo "${working[*]-}")
