@@ -3,6 +3,7 @@ import type { LoggedEvent } from '../../events/event.ts'
 import { createFileEventStore } from '../../events/file-event-store.ts'
 import { createBaton } from '../../tasks/baton.ts'
 import type { Task } from '../../tasks/task.ts'
+import { linesOf } from './check-crash.ts'
 import { approvedInput, placesIn, remark, signature } from './crash-scenario.ts'
 
 /** People who watch the task from another process than its driver's: they approve, answer, and say something once. */
@@ -10,12 +11,13 @@ export interface CrashPeople {
   close(): Promise<void>
 }
 
-/** Opens the task as an observer and attends to whatever waits. */
-export async function openCrashPeople(dir: string, taskId: string): Promise<CrashPeople> {
+/** Opens the task as an observer and attends to whatever waits, until another process dies than the number of those that have. */
+export async function openCrashPeople(dir: string, taskId: string, deathsBefore: number): Promise<CrashPeople> {
   const store = createFileEventStore({ dir: placesIn(dir).log, onWarning: () => {} })
   const baton = createBaton({ store })
   const task = await baton.openTask(taskId, { as: 'observer' })
-  const attending = attend(task, await hasSpoken(store.read(taskId)))
+  const spoken = await hasSpoken(store.read(taskId))
+  const attending = attend(task, spoken, () => linesOf(placesIn(dir).deaths).length > deathsBefore)
   return {
     async close() {
       await baton.close()
@@ -29,9 +31,11 @@ async function hasSpoken(events: AsyncIterable<LoggedEvent>): Promise<boolean> {
   return false
 }
 
-async function attend(task: Task, spokenBefore: boolean): Promise<void> {
+/** What is asked for when the process has just died is left to those who are there when it is back. */
+async function attend(task: Task, spokenBefore: boolean, hasDied: () => boolean): Promise<void> {
   let spoken = spokenBefore
   for await (const event of task.events()) {
+    if (hasDied()) return
     const waits = (id: string): boolean => task.summary.waiting.some((item) => item.id === id)
     if (event.type === 'approval.requested' && waits(event.data.approvalId)) {
       await unlessLate(task.approve(event.data.approvalId, { input: approvedInput }))

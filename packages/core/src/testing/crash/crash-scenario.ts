@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Agent, AgentContext } from '../../agents/agent.ts'
 import { createModelAgent } from '../../agents/model-agent.ts'
@@ -130,6 +131,8 @@ export function createCrashTools(dir: string): readonly Tool[] {
       async run(input, context) {
         const { taskId, callId } = context
         noteDurably(runs, JSON.stringify({ taskId, callId, tool: name, input } satisfies ToolRun))
+        // So long that a kill at a random moment can meet it.
+        if (effect !== 'read') await wait(15)
         return work(input, context)
       },
     })
