@@ -103,10 +103,10 @@ async function run(task: Task, repository: string, note: string, home: string): 
   if (!result) return say('\nPaused. Run the same command again to go on.', 130)
   if (!applied) return say(`\nThe run ended with "${result.outcome}", so the repository was left as it was.\n${again}`, 1)
   if (applied.conflicts.length > 0)
-    return say(`\nNothing was written: changed meanwhile in the repository: ${applied.conflicts.join(', ')}`, 1)
+    return say(`\nNothing was written, as these files were changed meanwhile: ${applied.conflicts.join(', ')}\n${again}`, 1)
   timeline.footer(result, applied.applied)
   return say(
-    `\nThe repository is fixed:  git -C ${relative('.', repository) || '.'} diff\n${again}\nIts log: ${relative('.', join(home, 'log', `${task.id}.jsonl`))}`,
+    `\n${applied.applied.length > 0 ? 'The repository is changed:' : 'The repository is as it was:'}  git -C ${relative('.', repository) || '.'} diff\n${again}\nIts log: ${relative('.', join(home, 'log', `${task.id}.jsonl`))}`,
   )
 }
 

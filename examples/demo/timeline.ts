@@ -143,9 +143,9 @@ export function createTimeline(): Timeline {
     },
     footer(result, changes) {
       const { steps, inputTokens, outputTokens, costUsd } = result.spent
-      console.log(
-        `\n${steps} model calls, ${inputTokens} → ${outputTokens} tokens, $${costUsd.toFixed(4)}, ${(result.ms / 1000).toFixed(1)} s`,
-      )
+      // Nothing is known to have been spent where the price is unknown, which is not free.
+      const price = costUsd > 0 ? `$${costUsd.toFixed(4)}` : 'price unknown'
+      console.log(`\n${steps} model calls, ${inputTokens} → ${outputTokens} tokens, ${price}, ${(result.ms / 1000).toFixed(1)} s`)
       for (const check of result.checks) console.log(`check ${check.command}: ${check.outcome}`)
       for (const { path, change } of changes) console.log(`${change} ${path}`)
     },
