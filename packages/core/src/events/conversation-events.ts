@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { BlobRef, Sensitivity } from './envelope.ts'
+import { BlobRef, Finding, Sensitivity } from './envelope.ts'
 
 export const Attachment = z.object({ mediaType: z.string(), blob: BlobRef, name: z.string().optional() })
 export type Attachment = z.infer<typeof Attachment>
@@ -9,6 +9,8 @@ export const MessageSent = z.object({
   text: z.string(),
   attachments: z.array(Attachment).optional(),
   sensitivity: Sensitivity.optional(),
+  /** What the classifier found in the text: the first hundred. */
+  findings: z.array(Finding).optional(),
   /** Makes saying it again a no-op. */
   key: z.string().optional(),
 })

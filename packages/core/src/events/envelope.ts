@@ -34,6 +34,16 @@ export type Envelope = z.infer<typeof Envelope>
 export const Sensitivity = z.enum(['public', 'internal', 'confidential', 'restricted'])
 export type Sensitivity = z.infer<typeof Sensitivity>
 
+/** Where in a text something is that should not get about, and of which kind it is. Never the thing itself. */
+export const Finding = z.object({
+  /** Named by the classifier: `private-key`, `card-number`, … */
+  kind: z.string(),
+  /** Where it begins, in UTF-16 code units, as JavaScript counts. */
+  offset: z.int().nonnegative(),
+  length: z.int().positive(),
+})
+export type Finding = z.infer<typeof Finding>
+
 /** How much an agent may do unasked. */
 export const Autonomy = z.enum(['assist', 'supervised', 'autonomous'])
 export type Autonomy = z.infer<typeof Autonomy>

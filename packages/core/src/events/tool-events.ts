@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { BlobRef, ErrorRecord, Sensitivity } from './envelope.ts'
+import { BlobRef, ErrorRecord, Finding, Sensitivity } from './envelope.ts'
 
 /** What running a tool can do: look, change files of the sandbox, run commands in it, or reach beyond it. */
 export const ToolEffect = z.enum(['read', 'write', 'execute', 'external'])
@@ -66,6 +66,8 @@ export const ToolFinished = z.object({
   data: z.unknown().optional(),
   error: ErrorRecord.optional(),
   sensitivity: Sensitivity.optional(),
+  /** What the classifier found in the whole of the output: the first hundred. */
+  findings: z.array(Finding).optional(),
   ms: z.number().nonnegative(),
 })
 export type ToolFinished = z.infer<typeof ToolFinished>

@@ -1,4 +1,4 @@
-import type { Sensitivity } from '../events/envelope.ts'
+import type { Finding, Sensitivity } from '../events/envelope.ts'
 import type { ModelInfo } from './model.ts'
 
 const order: Readonly<Record<Sensitivity, number>> = { public: 0, internal: 1, confidential: 2, restricted: 3 }
@@ -21,13 +21,20 @@ export function isCleared(info: ModelInfo, label: Sensitivity): boolean {
   return order[clearanceOf(info)] >= order[label]
 }
 
+/** What a classifier says of a piece of content. */
+export interface Classification {
+  readonly label: Sensitivity
+  /** What in the content the label comes from. Kept with the content, for people to see; none where the label comes from the sources. */
+  readonly findings?: readonly Finding[] | undefined
+}
+
 /** Labels content before it is stored. Called once for each piece that can reach a prompt. */
 export interface Classifier {
   /**
-   * The label of a piece of content.
+   * The label of a piece of content, with what was found in it where there is more to say. Content that it throws for is withheld.
    *
    * @param content - the text
    * @param sources - where it came from: `file:PATH`, `host:NAME`, `tool:NAME`
    */
-  classify(content: string, sources: readonly string[]): Sensitivity | Promise<Sensitivity>
+  classify(content: string, sources: readonly string[]): Sensitivity | Classification | Promise<Sensitivity | Classification>
 }
