@@ -27,6 +27,7 @@ export const Consideration = z.object({
 })
 export type Consideration = z.infer<typeof Consideration>
 
+/** A model is about to be asked. */
 export const ModelCalled = z.object({
   modelCallId: z.string(),
   /** What the call is for: `code`, `plan`, `summarize`, … */
@@ -65,6 +66,16 @@ export type OpaquePart = z.infer<typeof OpaquePart>
 export const FinishReason = z.enum(['stop', 'length', 'tool-calls', 'content-filter', 'refusal', 'other'])
 export type FinishReason = z.infer<typeof FinishReason>
 
+/** What it took to have a reply judged by a model. */
+export const JudgeSpend = z.object({
+  model: z.string(),
+  usage: Usage.optional(),
+  /** US dollars; absent where the price or the usage is unknown. */
+  costUsd: z.number().nonnegative().optional(),
+})
+export type JudgeSpend = z.infer<typeof JudgeSpend>
+
+/** The whole reply that was taken. */
 export const ModelFinished = z.object({
   modelCallId: z.string(),
   role: z.string(),
@@ -80,6 +91,8 @@ export const ModelFinished = z.object({
   usage: Usage.optional(),
   /** US dollars; absent where the price or the usage is unknown. */
   costUsd: z.number().nonnegative().optional(),
+  /** What judging the reply took, where a model did; not part of `usage` and `costUsd`. */
+  judge: JudgeSpend.optional(),
   ms: z.number().nonnegative(),
   firstChunkMs: z.number().nonnegative().optional(),
 })
@@ -94,6 +107,8 @@ export const ModelFailed = z.object({
   /** What the failed attempt used, where the provider said. */
   usage: Usage.optional(),
   costUsd: z.number().nonnegative().optional(),
+  /** What judging the reply took, where a model did; not part of `usage` and `costUsd`. */
+  judge: JudgeSpend.optional(),
   ms: z.number().nonnegative(),
   final: z.boolean(),
 })

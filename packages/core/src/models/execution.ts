@@ -1,6 +1,6 @@
 import type { BatonError } from '../errors.ts'
 import type { ErrorRecord } from '../events/envelope.ts'
-import type { ModelFailed, Usage } from '../events/model-events.ts'
+import type { JudgeSpend, ModelFailed, Usage } from '../events/model-events.ts'
 import type { Clock } from './clock.ts'
 import { systemClock } from './clock.ts'
 import type { Refusal } from './eligibility.ts'
@@ -88,6 +88,7 @@ interface FailureRecord {
   readonly error: ErrorRecord
   readonly usage?: Usage | undefined
   readonly costUsd?: number | undefined
+  readonly judge?: JudgeSpend | undefined
   readonly ms?: number | undefined
   /** Whether the same model is tried again. */
   readonly retried?: boolean
@@ -96,10 +97,10 @@ interface FailureRecord {
 /** Makes a failure of the current attempt durable. */
 export async function recordFailure(execution: Execution, failure: FailureRecord): Promise<void> {
   const { call } = execution
-  const { error, usage, costUsd, ms = 0, retried = false } = failure
+  const { error, usage, costUsd, judge, ms = 0, retried = false } = failure
   if (execution.sentAt === undefined) execution.attempt += 1
   execution.sentAt = undefined
-  execution.spentUsd += costUsd ?? 0
+  execution.spentUsd += (costUsd ?? 0) + (judge?.costUsd ?? 0)
   const failed: ModelFailed = {
     modelCallId: call.modelCallId,
     model: attemptOf(execution).model.id,
@@ -107,6 +108,7 @@ export async function recordFailure(execution: Execution, failure: FailureRecord
     error,
     ...(usage && { usage }),
     ...(costUsd !== undefined && { costUsd }),
+    ...(judge && { judge }),
     ms,
     final: !retried && execution.index === call.route.attempts.length - 1,
   }

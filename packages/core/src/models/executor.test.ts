@@ -466,6 +466,47 @@ describe('executeRoute', () => {
       expect(accept).not.toHaveBeenCalled()
     })
 
+    it('tells the judge how secret the reply is and what may still be spent', async () => {
+      const accept = vi.fn<NonNullable<Attempt['accept']>>(async () => ({ accepted: true }))
+      const attempts = () => [{ model: fakeModel('a', [saying('x')]), accept }, fakeModel('b', [saying('ok')])]
+      await setUp(attempts, { sensitivity: 'confidential', budgetUsd: 1 }).run()
+      await setUp(attempts).run()
+      const contexts = accept.mock.calls.map(([, { sensitivity, budgetUsd }]) => ({ sensitivity, budgetUsd }))
+      expect(contexts).toEqual([
+        { sensitivity: 'confidential', budgetUsd: 1 - 0.0002 },
+        { sensitivity: 'internal', budgetUsd: undefined },
+      ])
+    })
+
+    it('adds what the verdict took to the call, accepted or not', async () => {
+      const judge = { model: 'judge', usage: { inputTokens: 7, outputTokens: 1 }, costUsd: 0.5 }
+      const judged = (accepted: boolean) => vi.fn(async () => ({ accepted, judge }))
+      const { run, failures } = setUp(
+        () => [
+          { model: fakeModel('a', [saying('meh')]), accept: judged(false) },
+          { model: fakeModel('b', [saying('good')]), accept: judged(true) },
+          fakeModel('c', [saying('unused')]),
+        ],
+        { budgetUsd: 2 },
+      )
+      expect(await run()).toMatchObject({ model: 'b', judge, costUsd: 0.0002 })
+      expect(failures).toMatchObject([{ model: 'a', judge, costUsd: 0.0002 }])
+    })
+
+    it('takes a refused reply where the verdict used up what another would cost', async () => {
+      const judge = { model: 'judge', costUsd: 0.9999 }
+      const { run, failures, outcomes } = setUp(
+        () => [
+          { model: fakeModel('a', [saying('meh')]), accept: async () => ({ accepted: false, judge }) },
+          fakeModel('b', [saying('better')]),
+        ],
+        { budgetUsd: 1 },
+      )
+      expect(await run()).toMatchObject({ model: 'a', text: 'meh', judge })
+      expect(failures).toEqual([])
+      expect(outcomes.map(({ result }) => result)).toEqual(['not-accepted'])
+    })
+
     it('counts a judge that throws as a no', async () => {
       const accept = async () => {
         throw new Error('no compiler')

@@ -178,13 +178,13 @@ async function judge(execution: Execution, received: Extract<Received, { whole: 
     ms,
     ...(firstChunkMs !== undefined && { firstChunkMs }),
   }
-  const verdict = await verdictOn(execution, reply)
-  if (verdict.accepted) {
-    observe(execution, { result: 'ok', ms, firstChunkMs, usage, costUsd })
-    return reply
+  const { accepted, reason, judge } = await verdictOn(execution, reply)
+  if (accepted || !permittedLater(execution, (costUsd ?? 0) + (judge?.costUsd ?? 0))) {
+    observe(execution, { result: accepted ? 'ok' : 'not-accepted', ms, firstChunkMs, usage, costUsd })
+    return judge ? { ...reply, judge } : reply
   }
-  const error = { code: 'NOT_ACCEPTED', message: verdict.reason ?? 'the reply was judged not good enough' }
-  await recordFailure(execution, { error, usage, costUsd, ms })
+  const error = { code: 'NOT_ACCEPTED', message: reason ?? 'the reply was judged not good enough' }
+  await recordFailure(execution, { error, usage, costUsd, judge, ms })
   observe(execution, { result: 'not-accepted', ms, firstChunkMs, usage, costUsd, error })
   return undefined
 }
@@ -194,8 +194,10 @@ async function verdictOn(execution: Execution, reply: ModelReply): Promise<Verdi
   const { call, interrupt } = execution
   const attempt = attemptOf(execution)
   if (!attempt.accept || !permittedLater(execution, reply.costUsd)) return { accepted: true }
+  const { request, sensitivity, budgetUsd, signal } = call
+  const leftUsd = budgetUsd === undefined ? undefined : Math.max(0, budgetUsd - execution.spentUsd - (reply.costUsd ?? 0))
   try {
-    return await interrupt.race(attempt.accept(reply, { request: call.request, signal: call.signal }))
+    return await interrupt.race(attempt.accept(reply, { request, sensitivity, budgetUsd: leftUsd, signal }))
   } catch (error) {
     if (interrupt.aborted) throw interrupt.aborted
     return { accepted: false, reason: `the reply could not be judged: ${messageOf(error)}` }

@@ -3,7 +3,7 @@ import type { BatonErrorOptions } from '../errors.ts'
 import { BatonError } from '../errors.ts'
 import type { BlobRef } from '../events/envelope.ts'
 import { Sensitivity } from '../events/envelope.ts'
-import type { FinishReason, OpaquePart, ProposedCall, Usage } from '../events/model-events.ts'
+import type { FinishReason, JudgeSpend, OpaquePart, ProposedCall, Usage } from '../events/model-events.ts'
 import type { Abortable } from '../options.ts'
 
 /** US dollars per million tokens. */
@@ -192,6 +192,8 @@ export interface ModelReply {
   readonly usage?: Usage | undefined
   /** US dollars; absent where price or usage is unknown. */
   readonly costUsd?: number | undefined
+  /** What judging it took; not part of `usage` and `costUsd`. */
+  readonly judge?: JudgeSpend | undefined
   readonly ms: number
   readonly firstChunkMs?: number | undefined
 }

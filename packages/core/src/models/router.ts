@@ -1,5 +1,5 @@
 import type { Sensitivity } from '../events/envelope.ts'
-import type { Consideration, Usage } from '../events/model-events.ts'
+import type { Consideration, JudgeSpend, Usage } from '../events/model-events.ts'
 import type { Abortable } from '../options.ts'
 import type { Model, ModelReply, ModelRequest } from './model.ts'
 
@@ -13,11 +13,13 @@ export interface RouteRequest {
   readonly sensitivity: Sensitivity
   /** Of the request, in tokens. */
   readonly estimatedTokens: number
+  /** Capabilities that the call needs and the request does not show. Default: none. */
+  readonly needs?: readonly ('reasoning' | 'fim')[] | undefined
   /** What may still be spent; absent where there is no cost limit. */
   readonly budgetUsd?: number | undefined
   /** The model that answered last in this task: its prompt cache is warm. */
   readonly lastModel?: string | undefined
-  /** What was tried before for the same step and judged not good enough. */
+  /** What was tried before for the same step and judged not good enough: by core, the models that answered in this run before its checks failed, a round each. */
   readonly previous?: readonly CallOutcome[] | undefined
 }
 
@@ -53,13 +55,27 @@ export interface CallOutcome {
 export interface Verdict {
   readonly accepted: boolean
   readonly reason?: string | undefined
+  /** What the verdict took, where a model gave it: counted as spent by the call. */
+  readonly judge?: JudgeSpend | undefined
+}
+
+/** What a reply is judged by. */
+export interface VerifyContext extends Abortable {
+  readonly request: ModelRequest
+  /** Of the request and so of its reply: a judge that is not cleared for it may not see them. */
+  readonly sensitivity: Sensitivity
+  /** What may still be spent, this reply paid; absent where there is no cost limit. */
+  readonly budgetUsd?: number | undefined
 }
 
 /** One way to answer a call. Attempts are made in order until one succeeds and is accepted. */
 export interface Attempt {
   readonly model: Model
-  /** Judges a reply before anything of it is used. The last attempt's reply is taken as it is when nothing was accepted. */
-  accept?(reply: ModelReply, context: { readonly request: ModelRequest } & Abortable): Promise<Verdict>
+  /**
+   * Judges a reply before anything of it is used; one that it throws on is not accepted. A reply after which no other attempt may be made is
+   * taken as it is. An implementer that asks a model owes what core does before a send: a look at its clearance and its price.
+   */
+  accept?(reply: ModelReply, context: VerifyContext): Promise<Verdict>
 }
 
 /** A router's answer. */

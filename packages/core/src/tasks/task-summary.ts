@@ -31,13 +31,13 @@ export function questionIdOf(key: string): string {
 export function spendOf(event: Event): Spend | undefined {
   if (event.type === 'task.settled') return event.data.spent
   if (event.type !== 'model.finished' && event.type !== 'model.failed') return undefined
-  const { usage, costUsd } = event.data
-  if (event.type === 'model.failed' && !usage && !costUsd) return undefined
+  const { usage, costUsd, judge } = event.data
+  if (event.type === 'model.failed' && !usage && !costUsd && !judge) return undefined
   return {
-    costUsd: costUsd ?? 0,
+    costUsd: (costUsd ?? 0) + (judge?.costUsd ?? 0),
     steps: event.type === 'model.finished' ? 1 : 0,
-    inputTokens: usage?.inputTokens ?? 0,
-    outputTokens: usage?.outputTokens ?? 0,
+    inputTokens: (usage?.inputTokens ?? 0) + (judge?.usage?.inputTokens ?? 0),
+    outputTokens: (usage?.outputTokens ?? 0) + (judge?.usage?.outputTokens ?? 0),
   }
 }
 
