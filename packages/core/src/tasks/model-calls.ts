@@ -129,8 +129,15 @@ async function send(active: ActiveRun, call: ModelCall, includes = 0): Promise<M
 async function findRoute(runtime: TaskRuntime, facts: RouteRequest): Promise<Route> {
   const { router, health } = runtime.parts
   if (!router) throw noEligibleModel([])
-  const { lastModel } = runtime.state
-  const request = { ...facts, ...(lastModel !== undefined && { lastModel }), health: health.all }
+  const { lastModel, run } = runtime.state
+  const previous = run?.judged ?? []
+  const request = {
+    ...facts,
+    ...(lastModel !== undefined && { lastModel }),
+    // A copy: what a router keeps does not change under its hands.
+    ...(previous.length > 0 && { previous: [...previous] }),
+    health: health.all,
+  }
   return router.route(request).catch((error: unknown) => throwAsLimit(runtime, error))
 }
 

@@ -3,6 +3,7 @@ import type { Event, EventTypes, LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
 import type { ModelFinished } from '../events/model-events.ts'
 import type { Spend, TaskLimits } from '../events/task-events.ts'
+import type { CallOutcome } from '../models/router.ts'
 import { addSpend, noSpend, spendOf } from './task-summary.ts'
 
 /** Where one tool call stands. */
@@ -37,6 +38,10 @@ export interface RunState {
   checkRound: number
   /** The last reply to a prompt made from the log. */
   lastReply?: ModelFinished
+  /** The last reply of each model, to prompts from the log, since checks failed last. */
+  readonly unchecked: Map<string, ModelFinished>
+  /** What checks that failed have judged so far: for each round, each model that answered in it. */
+  readonly judged: CallOutcome[]
 }
 
 /** A sub-task. */
@@ -81,6 +86,12 @@ export interface TaskState {
   readonly lastModel: string | undefined
   readonly sandbox: EventTypes['sandbox.started'] | undefined
   apply(event: LoggedEvent): void
+}
+
+function notGoodEnough(taskId: string, reply: ModelFinished, check: string): CallOutcome {
+  const { role, model, ms, firstChunkMs, usage, costUsd } = reply
+  const error = { code: 'CHECK_FAILED', message: `The check "${check}" failed after its work.` }
+  return { taskId, role, model, result: 'not-accepted', ms, firstChunkMs, usage, costUsd, error }
 }
 
 /** Starts the fold. */
@@ -137,7 +148,7 @@ export function createTaskState(taskId: string): TaskState {
     'run.started': (event) => {
       facts.runs++
       if (event.data.trigger === 'start' && facts.runs > 1) unseenSeqs.push(event.seq)
-      run = { runId: event.data.runId, startedAt: event.time, spent: noSpend, checkRound: 0 }
+      run = { runId: event.data.runId, startedAt: event.time, spent: noSpend, checkRound: 0, unchecked: new Map(), judged: [] }
     },
     'run.paused': ({ data }) => {
       if (run?.runId === data.runId) run.paused = data
@@ -193,7 +204,9 @@ export function createTaskState(taskId: string): TaskState {
       logPrompts.delete(data.modelCallId)
       // Only now: a call that a crash cut off has answered nobody.
       unseenSeqs = unseenSeqs.filter((seq) => seq > upTo)
-      if (run) run.lastReply = data
+      if (!run) return
+      run.lastReply = data
+      run.unchecked.set(data.model, data)
     },
     'model.failed': ({ data }) => {
       if (data.final) logPrompts.delete(data.modelCallId)
@@ -243,7 +256,12 @@ export function createTaskState(taskId: string): TaskState {
       facts.sandbox = undefined
     },
     'check.finished': ({ data }) => {
-      if (run?.runId === data.runId) run.checkRound = data.round
+      if (run?.runId !== data.runId) return
+      run.checkRound = data.round
+      // A check that could not be started says nothing of the work.
+      if (data.outcome !== 'failed') return
+      for (const reply of run.unchecked.values()) run.judged.push(notGoodEnough(taskId, reply, data.name))
+      run.unchecked.clear()
     },
   }
 
