@@ -24,6 +24,7 @@ export type { Model, ModelChunk, ModelErrorKind, ModelMessage, ModelReply, Model
 export { ModelError, ModelInfo } from './models/model.ts'
 export type { Attempt, CallOutcome, ModelHealth, Route, RouteRequest, Router, Verdict, VerifyContext } from './models/router.ts'
 export type { Classification, Classifier } from './models/sensitivity.ts'
+export { clearanceOf } from './models/sensitivity.ts'
 export { createSingleModelRouter } from './models/single-model-router.ts'
 export type { Abortable } from './options.ts'
 export { parseOptions } from './options.ts'
