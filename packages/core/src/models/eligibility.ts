@@ -69,15 +69,16 @@ export interface Unavailability extends Consideration {
   readonly detail: string
 }
 
-/** Whether a model's breaker is open, or its provider asked to wait. A breaker that is half open lets the next call through. */
+/** Whether a model's breaker is open, its provider asked to wait, or a limit of its own is used up. A breaker that is half open lets the next call through. */
 export function checkAvailability(model: Model, health: ModelHealth | undefined): Unavailability | undefined {
   if (!health) return undefined
-  const { breaker, retryAt, failuresInARow } = health
+  const { breaker, retryAt, failuresInARow, limit } = health
   const until = retryAt === undefined ? '' : `; to be tried again at ${new Date(retryAt).toISOString()}`
   if (breaker === 'open') return { model: model.id, reason: 'unhealthy', detail: `its last ${failuresInARow} calls failed${until}` }
   if (breaker === 'probing') return { model: model.id, reason: 'unhealthy', detail: 'its last calls failed, and a call is trying it out' }
   if (retryAt === undefined) return undefined
-  return { model: model.id, reason: 'rate-limited', detail: `its provider asked to wait${until}` }
+  const why = limit ? `its limit of ${limit} per minute is used up` : 'its provider asked to wait'
+  return { model: model.id, reason: 'rate-limited', detail: `${why}${until}` }
 }
 
 /** The part of {@link checkEligibility} that core repeats before every send. */

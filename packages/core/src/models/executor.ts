@@ -5,26 +5,32 @@ import { parseOptions } from '../options.ts'
 import type { Clock } from './clock.ts'
 import { costOf } from './cost.ts'
 import { noEligibleModel } from './eligibility.ts'
-import type { Execution } from './execution.ts'
+import type { Execution, FailedSend } from './execution.ts'
 import {
-  attemptOf,
   availableLater,
   createExecution,
+  laneOf,
+  leftUsd,
+  mayTryAgain,
+  needOf,
+  nextSend,
   observe,
   permittedLater,
   recordAbort,
   recordFailure,
   recordPassedOver,
+  recordSend,
   refusalOf,
 } from './execution.ts'
 import { callFailed } from './failed-call.ts'
-import type { AdmittedCall, ModelHealthBook } from './health.ts'
+import type { AdmittedCall, ModelHealthBook, Reservation } from './health.ts'
+import { sendHedged } from './hedge.ts'
 import { pause } from './interrupt.ts'
 import type { Model, ModelError, ModelReply } from './model.ts'
 import { ModelTiming } from './model-timing.ts'
 import type { Received } from './receive-reply.ts'
-import { receiveReply } from './receive-reply.ts'
 import type { CallOutcome, Route, RouteRequest, Verdict } from './router.ts'
+import { transfer } from './transfer.ts'
 
 /** What {@link executeRoute} works with: one call, routed, to be made. */
 export interface ExecutorOptions
@@ -35,14 +41,20 @@ export interface ExecutorOptions
   readonly health: ModelHealthBook
   /** Default: the defaults of {@link ModelTiming}. Checked once per object. */
   readonly timing?: Partial<ModelTiming> | undefined
+  /**
+   * What may still be spent now, where budgets are shared with other calls: what was told to `onFailed` is in it. Asked right before each send, beside
+   * `budgetUsd`; the lower one holds. Undefined: no limit.
+   */
+  leftUsd?(): number | undefined
   /** Names the tool call at a place of the reply. */
   mintCallId(index: number): string
   /** Told right before each send. */
   onSend?(model: Model, attempt: number): void
   /**
    * Makes a failure durable; awaited before anything else is tried, and what it throws ends the call. Told once for every send that failed or
-   * was not accepted (`NOT_ACCEPTED`), once for every model that was passed over (`NOT_CLEARED`, `PRICE_UNKNOWN`, `OVER_BUDGET`, `OPEN`,
-   * `PROBING`, `RATE_LIMITED`), and once for the caller's abort (`ABORTED`). Exactly one, the last, is `final` where the call fails; none where it does not.
+   * was not accepted (`NOT_ACCEPTED`) or was cut short since another model answered first (`HEDGED`), once for every model that was passed over
+   * (`NOT_CLEARED`, `PRICE_UNKNOWN`, `OVER_BUDGET`, `OPEN`, `PROBING`, `RATE_LIMITED`), and for the caller's abort (`ABORTED`) once for each send under
+   * way, else once. Exactly one, the last, is `final` where the call fails; none where it does not.
    */
   onFailed(failure: ModelFailed): Promise<void>
   /** Told what is being said, for showing; what a failed attempt said is void. */
@@ -72,7 +84,7 @@ export async function executeRoute(call: ExecutorOptions): Promise<ModelReply> {
   if (call.route.attempts.length === 0) throw noEligibleModel(call.route.considered)
   const execution = createExecution(call, timing)
   try {
-    for (; execution.index < call.route.attempts.length; execution.index++) {
+    for (; execution.lanes.length > 0; execution.lanes.shift()) {
       const reply = await runAttempt(execution)
       if (reply) return reply
     }
@@ -100,12 +112,12 @@ function timingOf(given: Partial<ModelTiming> | undefined): ModelTiming {
 
 /** Sends to the model of one attempt until there is a reply to return, or nothing more to be got from it. */
 async function runAttempt(execution: Execution): Promise<ModelReply | undefined> {
-  for (let tried = 1; ; tried++) {
+  for (;;) {
     const admitted = await admit(execution)
     if (!admitted) return undefined
     const received = await send(execution, admitted)
     if (received.whole) return await judge(execution, received)
-    const waitMs = await fail(execution, received, tried)
+    const waitMs = await fail(execution, received)
     if (waitMs === undefined) return undefined
     await pause(execution.interrupt, execution.clock, waitMs)
   }
@@ -114,65 +126,63 @@ async function runAttempt(execution: Execution): Promise<ModelReply | undefined>
 /** Waits until the model may be called. The last look at whether it may, and the send, are one step without an await between. */
 async function admit(execution: Execution): Promise<AdmittedCall | undefined> {
   const { call, clock, interrupt, timing, random } = execution
-  const { model } = attemptOf(execution)
+  const { model } = laneOf(execution).attempt
   const deadline = clock.now() + timing.maxWaitMs
-  for (;;) {
-    if (interrupt.aborted) throw interrupt.aborted
-    const refusal = refusalOf(execution, model)
-    if (refusal) {
-      await recordPassedOver(execution, refusal)
-      return undefined
+  let reservation: Reservation | undefined
+  try {
+    for (;;) {
+      if (interrupt.aborted) throw interrupt.aborted
+      const refusal = refusalOf(execution, model)
+      if (refusal) {
+        await recordPassedOver(execution, refusal)
+        return undefined
+      }
+      const need = needOf(execution, model)
+      const admission = call.health.begin(model.id, reservation ? { ...need, reservation } : need)
+      if (admission.call) return admission.call
+      const now = clock.now()
+      // The outcome of a probe is waited for, as long as this call waits for anything.
+      const until = admission.retryAt ?? deadline
+      if (now >= deadline || until > deadline || availableLater(execution)) {
+        await recordPassedOver(execution, admission)
+        return undefined
+      }
+      // Who waits for a limit has a place; the others come a little later than asked, so that not all come at once.
+      if (admission.limit && need) reservation ??= call.health.reserve(model.id, need)
+      const laterMs = admission.limit ? 0 : random() * timing.backoffBaseMs
+      await pause(interrupt, clock, until - now + laterMs, (wake) => call.health.onProbed(model.id, wake))
     }
-    const admission = call.health.begin(model.id)
-    if (admission.call) return admission.call
-    const now = clock.now()
-    // The outcome of a probe is waited for, as long as this call waits for anything.
-    const until = admission.retryAt ?? deadline
-    if (now >= deadline || until > deadline || availableLater(execution)) {
-      await recordPassedOver(execution, admission)
-      return undefined
-    }
-    // A little later than asked, so that all who wait do not come at once.
-    await pause(interrupt, clock, until - now + random() * timing.backoffBaseMs, (wake) => call.health.onProbed(model.id, wake))
+  } finally {
+    reservation?.release()
   }
 }
 
-/** One transfer. The health book is told how it went on every path. */
+/** One transfer to the current model, with another one beside it where the attempt says so. */
 async function send(execution: Execution, admitted: AdmittedCall): Promise<Received> {
-  const { call, clock, interrupt, timing } = execution
-  const { model } = attemptOf(execution)
-  const attempt = ++execution.attempt
-  execution.sentAt = clock.now()
-  try {
-    call.onSend?.(model, attempt)
-    const received = await receiveReply({
-      model,
-      request: call.request,
-      interrupt,
-      clock,
-      firstChunkMs: timing.firstChunkMs,
-      betweenChunksMs: timing.betweenChunksMs,
-      ...(call.onDelta && { onDelta: (kind, text) => call.onDelta?.(kind, text, attempt) }),
-    })
-    if (received.error) admitted.failed(received.error)
-    else admitted.succeeded({ ms: received.ms, firstChunkMs: received.firstChunkMs, outputTokens: received.whole.usage?.outputTokens })
-    return received
-  } finally {
-    admitted.dropped()
-  }
+  const { interrupt, timing, lanes } = execution
+  const lane = laneOf(execution)
+  const { hedgeAfterMs } = lane.attempt
+  if (hedgeAfterMs !== undefined && hedgeAfterMs < timing.firstChunkMs && lanes.length > 1)
+    return sendHedged(execution, admitted, hedgeAfterMs)
+  lane.tried++
+  const sent = nextSend(execution)
+  execution.sent = sent
+  return transfer(execution, { lane, sent, admitted, interrupt })
 }
 
 /** Takes a reply, or records why not. */
 async function judge(execution: Execution, received: Extract<Received, { whole: object }>): Promise<ModelReply | undefined> {
   const { call } = execution
-  const { model } = attemptOf(execution)
+  const { sent } = execution
+  const lane = laneOf(execution)
+  const { model } = lane.attempt
   const { whole, ms, firstChunkMs } = received
   const { usage } = whole
   const costUsd = costOf(model.info.price, usage)
   const reply: ModelReply = {
     modelCallId: call.modelCallId,
     model: model.id,
-    attempt: execution.attempt,
+    attempt: sent?.attempt ?? execution.attempts,
     ...whole.reply((place) => call.mintCallId(place)),
     ...(costUsd !== undefined && { costUsd }),
     ms,
@@ -180,24 +190,25 @@ async function judge(execution: Execution, received: Extract<Received, { whole: 
   }
   const { accepted, reason, judge } = await verdictOn(execution, reply)
   if (accepted || !permittedLater(execution, (costUsd ?? 0) + (judge?.costUsd ?? 0))) {
-    observe(execution, { result: accepted ? 'ok' : 'not-accepted', ms, firstChunkMs, usage, costUsd })
+    observe(execution, lane, { result: accepted ? 'ok' : 'not-accepted', ms, firstChunkMs, usage, costUsd })
     return judge ? { ...reply, judge } : reply
   }
   const error = { code: 'NOT_ACCEPTED', message: reason ?? 'the reply was judged not good enough' }
   await recordFailure(execution, { error, usage, costUsd, judge, ms })
-  observe(execution, { result: 'not-accepted', ms, firstChunkMs, usage, costUsd, error })
+  observe(execution, lane, { result: 'not-accepted', ms, firstChunkMs, usage, costUsd, error })
   return undefined
 }
 
 /** The last reply that can be had is taken as it is, so it is not judged. */
 async function verdictOn(execution: Execution, reply: ModelReply): Promise<Verdict> {
   const { call, interrupt } = execution
-  const attempt = attemptOf(execution)
+  const { attempt } = laneOf(execution)
   if (!attempt.accept || !permittedLater(execution, reply.costUsd)) return { accepted: true }
-  const { request, sensitivity, budgetUsd, signal } = call
-  const leftUsd = budgetUsd === undefined ? undefined : Math.max(0, budgetUsd - execution.spentUsd - (reply.costUsd ?? 0))
+  const { request, sensitivity, signal } = call
+  const left = leftUsd(execution, reply.costUsd)
+  const budgetUsd = left === undefined ? undefined : Math.max(0, left)
   try {
-    return await interrupt.race(attempt.accept(reply, { request, sensitivity, budgetUsd: leftUsd, signal }))
+    return await interrupt.race(attempt.accept(reply, { request, sensitivity, budgetUsd, signal }))
   } catch (error) {
     if (interrupt.aborted) throw interrupt.aborted
     return { accepted: false, reason: `the reply could not be judged: ${messageOf(error)}` }
@@ -205,21 +216,17 @@ async function verdictOn(execution: Execution, reply: ModelReply): Promise<Verdi
 }
 
 /** Records a failed send. Returns how long to wait before the same model is tried again, or undefined where it is not. */
-async function fail(execution: Execution, received: Extract<Received, { error: ModelError }>, tried: number): Promise<number | undefined> {
-  const { error, usage, ms, firstChunkMs } = received
-  const costUsd = costOf(attemptOf(execution).model.info.price, usage)
-  execution.lastError = error
-  const waitMs = retryDelay(execution, error, tried)
-  const recorded = { code: error.code, message: error.message, details: { ...error.details, kind: error.kind } }
-  await recordFailure(execution, { error: recorded, usage, costUsd, ms, retried: waitMs !== undefined })
-  observe(execution, { result: 'failed', ms, firstChunkMs, usage, costUsd, error: recorded })
+async function fail(execution: Execution, received: FailedSend): Promise<number | undefined> {
+  const waitMs = retryDelay(execution, received.error)
+  await recordSend(execution, received, { retried: waitMs !== undefined })
   return waitMs
 }
 
-function retryDelay(execution: Execution, error: ModelError, tried: number): number | undefined {
+function retryDelay(execution: Execution, error: ModelError): number | undefined {
   const { timing, random } = execution
-  if (!error.retryable || tried >= timing.triesPerAttempt) return undefined
-  const backoffMs = random() * Math.min(timing.backoffCapMs, timing.backoffBaseMs * 2 ** (tried - 1))
+  const lane = laneOf(execution)
+  if (!mayTryAgain(execution, lane, error)) return undefined
+  const backoffMs = random() * Math.min(timing.backoffCapMs, timing.backoffBaseMs * 2 ** (lane.tried - 1))
   const { retryAfterMs } = error
   if (retryAfterMs === undefined || !(retryAfterMs > 0)) return backoffMs
   if (retryAfterMs > timing.maxWaitMs || availableLater(execution)) return undefined

@@ -2,7 +2,9 @@ import { z } from 'zod'
 import { parseOptions } from '../options.ts'
 import type { Clock } from './clock.ts'
 import { systemClock } from './clock.ts'
-import type { ModelError, ModelErrorKind } from './model.ts'
+import type { ModelError, ModelErrorKind, ModelLimits } from './model.ts'
+import type { LimitKind, RateLimiter } from './rate-limit.ts'
+import { createRateLimiter } from './rate-limit.ts'
 import type { ModelHealth } from './router.ts'
 
 /** Options of {@link createModelHealthBook}. */
@@ -16,21 +18,55 @@ export const ModelHealthOptions = z.strictObject({
 })
 export type ModelHealthOptions = z.input<typeof ModelHealthOptions>
 
+/** What a call would take of a model's own limits. */
+export interface CallNeed {
+  /** Default: none. */
+  readonly limits?: ModelLimits | undefined
+  /** As they are estimated. Default: 0. */
+  readonly tokens?: number | undefined
+  /** A place that was taken before, which the call goes in. */
+  readonly reservation?: Reservation | undefined
+}
+
+/** A place in the queue before a limit: what the call will take is taken already, so that nothing that comes later gets ahead of it. */
+export interface Reservation {
+  /** When the call may be made: milliseconds since 1970. */
+  readonly retryAt: number
+  readonly limit: LimitKind | undefined
+  /** Gives the place up. Does nothing once the call was admitted. */
+  release(): void
+}
+
+/** What a call took, as its provider counted it. */
+export interface TokensUsed {
+  readonly inputTokens?: number | undefined
+  readonly outputTokens?: number | undefined
+}
+
 /** A call that was let through. Tell once how it went; what is told later does nothing. */
 export interface AdmittedCall {
   /** Whether it is the one call that finds out if the model works again. */
   readonly probe: boolean
-  /** @param measured - milliseconds from sending to the first chunk and to the end, and what was generated, where known */
-  succeeded(measured: { readonly ms: number; readonly firstChunkMs?: number | undefined; readonly outputTokens?: number | undefined }): void
-  failed(error: Pick<ModelError, 'kind' | 'retryAfterMs'>): void
+  /** @param measured - milliseconds from sending to the first chunk and to the end, and what was read and generated, where known */
+  succeeded(measured: TokensUsed & { readonly ms: number; readonly firstChunkMs?: number | undefined }): void
+  failed(error: Pick<ModelError, 'kind' | 'retryAfterMs'>, used?: TokensUsed): void
+  /** It was given up since another model answered first, when this one had been silent for so long: slow, but no failure. */
+  outrun(silentMs: number): void
   /** It ended for a reason that says nothing of the model, such as the caller's abort. */
   dropped(): void
 }
 
-/** Whether a model may be called now, and if not, when (absent while the outcome of a probe is awaited) and why. */
-export type Admission =
-  | { readonly call: AdmittedCall }
-  | { readonly call?: undefined; readonly reason: 'open' | 'probing' | 'rate-limited'; readonly retryAt?: number | undefined }
+/** Why a model may not be called now, and until when (absent while the outcome of a probe is awaited). */
+export interface Unadmitted {
+  readonly call?: undefined
+  readonly reason: 'open' | 'probing' | 'rate-limited'
+  readonly retryAt?: number | undefined
+  /** Which limit of the model's own it is; absent where its provider asked to wait. */
+  readonly limit?: LimitKind | undefined
+}
+
+/** Whether a model may be called now. */
+export type Admission = { readonly call: AdmittedCall } | Unadmitted
 
 /** How each model has been doing lately: one per Baton, written by the executor of calls, read by routers. */
 export interface ModelHealthBook {
@@ -39,13 +75,27 @@ export interface ModelHealthBook {
   /** A live view of the models called so far, for {@link Router.route}. */
   readonly all: ReadonlyMap<string, ModelHealth>
   /** Asks to call a model now. Who is admitted has to tell how it went, or the breaker waits for its probe for ever. */
-  begin(modelId: string): Admission
+  begin(modelId: string, need?: CallNeed): Admission
+  /** Why such a call would not be admitted now, if it would not. */
+  check(modelId: string, need?: CallNeed): Unadmitted | undefined
+  /** Takes a place for a call that will wait for a limit of the model's own. Give it to `begin`, or release it. */
+  reserve(modelId: string, need: CallNeed): Reservation
   /** Calls the listener whenever a probe of the model ends. Returns how to stop that. */
   onProbed(modelId: string, listener: () => void): () => void
 }
 
 /** The kinds of failure that say something of the model, and so count for its breaker; the others would have met any model. */
 const counting: ReadonlySet<ModelErrorKind> = new Set(['server', 'network', 'timeout', 'overloaded', 'cut-stream'])
+/** With these the provider has turned the request away and read nothing of it. */
+const turnedAway: ReadonlySet<ModelErrorKind> = new Set([
+  'rate-limited',
+  'overloaded',
+  'unauthorized',
+  'unknown-model',
+  'context-too-long',
+  'bad-request',
+  'quota',
+])
 /** A longer Retry-After is taken for this long, so that one broken header does not end a model for the life of the process. */
 const maxRetryAfterMs = 3_600_000
 /** The share of the newest value in a moving average. */
@@ -62,12 +112,15 @@ interface Entry {
   limitedUntil: number
   firstChunkMs: number | undefined
   tokensPerSecond: number | undefined
+  /** Absent where no limits are set. */
+  limiter: RateLimiter | undefined
   readonly listeners: Set<() => void>
 }
 
 /**
  * Builds a {@link ModelHealthBook}. The breaker opens after failures in a row, and when its time is over lets exactly one call through as
  * a probe; the pattern is from M. Nygard, "Release It!". A provider that asks to wait (Retry-After) is not called until then, which opens no breaker.
+ * A model's own limits are kept with what calls are estimated to take, corrected by what they took.
  *
  * @param around - time and chance, for tests
  * @throws BatonError `INVALID_OPTIONS`
@@ -79,6 +132,8 @@ export function createModelHealthBook(
   const { failuresToOpen, openMs, maxOpenMs } = parseOptions('createModelHealthBook', ModelHealthOptions, options)
   const { clock = systemClock, random = Math.random } = around
   const entries = new Map<string, Entry>()
+  /** Reservations that are over: their calls were admitted, or they were given up. */
+  const taken = new WeakSet<Reservation>()
 
   function entryOf(modelId: string): Entry {
     let entry = entries.get(modelId)
@@ -92,6 +147,7 @@ export function createModelHealthBook(
         limitedUntil: 0,
         firstChunkMs: undefined,
         tokensPerSecond: undefined,
+        limiter: undefined,
         listeners: new Set(),
       }
       entries.set(modelId, entry)
@@ -114,9 +170,14 @@ export function createModelHealthBook(
     entry.era += 1
   }
 
-  function admit(entry: Entry, probe: boolean): AdmittedCall {
+  function admit(entry: Entry, probe: boolean, taken: number): AdmittedCall {
     if (probe) entry.state = 'probing'
-    const { era } = entry
+    const { era, limiter } = entry
+    /** Replaces the estimate by what is known. */
+    const correct = ({ inputTokens, outputTokens }: TokensUsed): void => {
+      if (inputTokens === undefined && outputTokens === undefined) return
+      limiter?.correct((inputTokens ?? 0) + (outputTokens ?? 0) - taken, clock.now())
+    }
     let settled = false
     /** Whether what a call tells may move the breaker. */
     const settle = (): boolean => {
@@ -127,18 +188,25 @@ export function createModelHealthBook(
     const probed = () => {
       if (probe) for (const listener of [...entry.listeners]) listener()
     }
+    const giveUp = (): void => {
+      if (!settle()) return
+      if (probe) entry.state = 'open'
+      probed()
+    }
     return {
       probe,
       succeeded(measured) {
         if (settled) return
         measure(entry, measured)
+        correct(measured)
         if (!settle()) return
         if (probe) close(entry)
         else entry.failuresInARow = 0
         probed()
       },
-      failed({ kind, retryAfterMs }) {
+      failed({ kind, retryAfterMs }, used = {}) {
         if (settled) return
+        correct(turnedAway.has(kind) ? { inputTokens: 0, ...used } : used)
         if (retryAfterMs !== undefined && retryAfterMs > 0)
           entry.limitedUntil = Math.max(entry.limitedUntil, clock.now() + Math.min(retryAfterMs, maxRetryAfterMs))
         if (!settle()) return
@@ -148,24 +216,57 @@ export function createModelHealthBook(
         } else if (probe) close(entry)
         probed()
       },
-      dropped() {
-        if (!settle()) return
-        if (probe) entry.state = 'open'
-        probed()
+      outrun(silentMs) {
+        if (settled) return
+        // At least that long: a model that always loses must not look faster than it is.
+        entry.firstChunkMs = average(entry.firstChunkMs, Math.max(entry.firstChunkMs ?? 0, silentMs))
+        giveUp()
       },
+      dropped: giveUp,
     }
+  }
+
+  function check(entry: Entry, { limits, tokens = 0, reservation }: CallNeed, now: number): Unadmitted | undefined {
+    if (entry.state === 'probing') return { reason: 'probing' }
+    if (entry.state === 'open' && entry.openUntil > now) return { reason: 'open', retryAt: Math.max(entry.openUntil, entry.limitedUntil) }
+    if (entry.limitedUntil > now) return { reason: 'rate-limited', retryAt: entry.limitedUntil }
+    if (!limits) return undefined
+    const { retryAt, limit } = reservation ?? limiterOf(entry, limits).check(tokens, now) ?? {}
+    return retryAt !== undefined && retryAt > now ? { reason: 'rate-limited', retryAt, limit } : undefined
   }
 
   return {
     get: (modelId) => healthOf(entries.get(modelId), clock.now()),
     all: createView(entries, () => clock.now()),
-    begin(modelId) {
+    begin(modelId, need = noNeed) {
       const entry = entryOf(modelId)
       const now = clock.now()
-      if (entry.state === 'probing') return { reason: 'probing' }
-      if (entry.state === 'open' && entry.openUntil > now) return { reason: 'open', retryAt: Math.max(entry.openUntil, entry.limitedUntil) }
-      if (entry.limitedUntil > now) return { reason: 'rate-limited', retryAt: entry.limitedUntil }
-      return { call: admit(entry, entry.state === 'open') }
+      const unadmitted = check(entry, need, now)
+      if (unadmitted) return unadmitted
+      const { limits, tokens = 0, reservation } = need
+      if (reservation) taken.add(reservation)
+      else if (limits) limiterOf(entry, limits).take(tokens, now)
+      else entry.limiter = undefined
+      return { call: admit(entry, entry.state === 'open', tokens) }
+    },
+    check(modelId, need = noNeed) {
+      const entry = entries.get(modelId)
+      return entry && check(entry, need, clock.now())
+    },
+    reserve(modelId, { limits = {}, tokens = 0 }) {
+      const now = clock.now()
+      const limiter = limiterOf(entryOf(modelId), limits)
+      const { retryAt = now, limit } = limiter.check(tokens, now) ?? {}
+      limiter.take(tokens, now)
+      const reservation: Reservation = {
+        retryAt,
+        limit,
+        release() {
+          if (!taken.has(reservation)) limiter.giveBack(tokens, clock.now())
+          taken.add(reservation)
+        },
+      }
+      return reservation
     },
     onProbed(modelId, listener) {
       const { listeners } = entryOf(modelId)
@@ -173,6 +274,15 @@ export function createModelHealthBook(
       return () => listeners.delete(listener)
     },
   }
+}
+
+const noNeed: CallNeed = {}
+
+/** With the limits as they are now: a host may change them. */
+function limiterOf(entry: Entry, limits: ModelLimits): RateLimiter {
+  entry.limiter ??= createRateLimiter()
+  entry.limiter.set(limits)
+  return entry.limiter
 }
 
 function measure(entry: Entry, { ms, firstChunkMs, outputTokens }: Parameters<AdmittedCall['succeeded']>[0]): void {
@@ -190,10 +300,14 @@ function average(sofar: number | undefined, value: number): number {
 function healthOf(entry: Entry | undefined, now: number): ModelHealth {
   if (!entry) return { breaker: 'closed', failuresInARow: 0 }
   const open = entry.state === 'open' && entry.openUntil > now
-  const retryAt = Math.max(open ? entry.openUntil : 0, entry.limitedUntil)
+  const wait = entry.limiter?.check(1, now)
+  const tokensLeft = entry.limiter?.tokensLeft(now)
+  const retryAt = Math.max(open ? entry.openUntil : 0, entry.limitedUntil, wait?.retryAt ?? 0)
   return {
     breaker: entry.state === 'open' && !open ? 'half-open' : entry.state,
     ...(retryAt > now && { retryAt }),
+    ...(wait && { limit: wait.limit }),
+    ...(tokensLeft !== undefined && { tokensLeft }),
     failuresInARow: entry.failuresInARow,
     ...(entry.firstChunkMs !== undefined && { firstChunkMs: entry.firstChunkMs }),
     ...(entry.tokensPerSecond !== undefined && { tokensPerSecond: entry.tokensPerSecond }),

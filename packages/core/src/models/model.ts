@@ -17,6 +17,14 @@ export const ModelPrice = z.object({
 })
 export type ModelPrice = z.infer<typeof ModelPrice>
 
+/** How much a model may be sent by one Baton. Where several share an account, give each its part. */
+export const ModelLimits = z.object({
+  requestsPerMinute: z.number().positive().optional(),
+  /** Input and output together. */
+  tokensPerMinute: z.number().positive().optional(),
+})
+export type ModelLimits = z.infer<typeof ModelLimits>
+
 /** What is known of a model before it is called. */
 export const ModelInfo = z.object({
   /** Tokens, input and output together. */
@@ -37,6 +45,8 @@ export const ModelInfo = z.object({
   location: z.enum(['local', 'private', 'public']),
   /** The highest label it may see. Default by location: local → restricted, private → confidential, public → internal. */
   clearance: Sensitivity.optional(),
+  /** Kept to before each send: a call goes to another model of its route, or waits. Default: none; what the provider refuses is waited for as it asks. */
+  limits: ModelLimits.optional(),
 })
 export type ModelInfo = z.infer<typeof ModelInfo>
 

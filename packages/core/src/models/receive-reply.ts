@@ -17,6 +17,8 @@ export interface ReceiveOptions {
   readonly firstChunkMs: number
   /** Milliseconds from one chunk to the next. */
   readonly betweenChunksMs: number
+  /** Called when the first chunk is there, before anything is made of it. */
+  onFirstChunk?(): void
   onDelta?(kind: 'text' | 'reasoning', text: string): void
 }
 
@@ -45,8 +47,9 @@ export async function receiveReply(options: ReceiveOptions): Promise<Received> {
     stream = model.generate(options.request, { signal: controller.signal })[Symbol.asyncIterator]()
     for (;;) {
       const next = await interrupt.race(stream.next())
+      if (interrupt.aborted) throw interrupt.aborted
       if (next.done) break
-      watch.heard()
+      if (watch.heard()) options.onFirstChunk?.()
       collector.add(next.value)
       const { type } = next.value
       if ((type === 'text' || type === 'reasoning') && options.onDelta) deliver(options.onDelta, type, next.value.text)
@@ -84,7 +87,8 @@ function deliver(onDelta: NonNullable<ReceiveOptions['onDelta']>, kind: 'text' |
 interface SilenceWatch {
   /** The error that broke off the transfer, once it did. */
   readonly silence: ModelError | undefined
-  heard(): void
+  /** Tells whether it was the first chunk. */
+  heard(): boolean
   timing(): { ms: number; firstChunkMs?: number }
   stop(): void
 }
@@ -115,12 +119,14 @@ function watchSilence({ model, clock, interrupt, firstChunkMs, betweenChunksMs }
     },
     heard() {
       lastAt = clock.now()
-      if (firstAt !== undefined) return
+      if (firstAt !== undefined) return false
       firstAt = lastAt
       // The timer for the first chunk may be set for later than the limit that holds from here on.
-      if (betweenChunksMs >= firstChunkMs) return
-      cancel()
-      cancel = clock.setTimer(check, betweenChunksMs)
+      if (betweenChunksMs < firstChunkMs) {
+        cancel()
+        cancel = clock.setTimer(check, betweenChunksMs)
+      }
+      return true
     },
     timing: () => ({
       ms: Math.max(0, Math.round(clock.now() - startedAt)),

@@ -30,8 +30,12 @@ export interface ModelHealth {
    * `probing`: that call is under way.
    */
   readonly breaker: 'closed' | 'open' | 'half-open' | 'probing'
-  /** Milliseconds since 1970, in the future; set where the breaker is open or the provider asked to wait. */
+  /** Milliseconds since 1970, in the future; set where the breaker is open, the provider asked to wait, or a limit of the model's own is used up. */
   readonly retryAt?: number | undefined
+  /** Which limit of the model's own (`ModelInfo.limits`) is used up, so that the next call would wait. */
+  readonly limit?: 'requests' | 'tokens' | undefined
+  /** What is left now of the model's tokens per minute: a larger call would wait. Absent where they are not limited. */
+  readonly tokensLeft?: number | undefined
   readonly failuresInARow: number
   /** Moving averages over the last calls; absent before the first. */
   readonly firstChunkMs?: number | undefined
@@ -71,6 +75,14 @@ export interface VerifyContext extends Abortable {
 /** One way to answer a call. Attempts are made in order until one succeeds and is accepted. */
 export interface Attempt {
   readonly model: Model
+  /**
+   * Where no chunk has come after so many milliseconds, the first later attempt that may be made right now is begun beside it (a hedged request;
+   * J. Dean and L. Barroso, "The Tail at Scale", 2013). Whose first chunk is there first goes on; the other is cut short, and recorded as
+   * failed with the code `HEDGED`. Nothing is begun beside a stream that has said something, nor where the cost limit does not pay for both: their
+   * prompts, and `maxOutputTokens` of output where the request sets it. The one that was cut short may be tried again where the other fails.
+   * Default: never.
+   */
+  readonly hedgeAfterMs?: number | undefined
   /**
    * Judges a reply before anything of it is used; one that it throws on is not accepted. A reply after which no other attempt may be made is
    * taken as it is. An implementer that asks a model owes what core does before a send: a look at its clearance and its price.
