@@ -7,6 +7,8 @@ import { isSecretValue } from './secret-values.ts'
 
 const anyPart = new RegExp(secretNameParts.join('|'), 'g')
 const maxName = 80
+/** What is longer and no secret is data: names in it are not looked at. */
+const longRun = 256
 
 /**
  * What may stand between a name and its value, with the characters that it can begin with: `=`, `:`, `=>`, `:=`, a type, `" value="`, `', '` in a
@@ -52,8 +54,15 @@ export function findAssignments(text: string, lower: string): Finding[] {
     }
     if (strength === undefined) continue
     const found = valueAfter(text, name, strength)
-    if (!found) continue
-    findings.push({ kind: /^[A-Za-z0-9+/]{86}==$/.test(found.value) ? 'azure-storage-key' : 'secret', offset: found.offset, length: found.value.length })
+    if ('skipTo' in found) {
+      anyPart.lastIndex = found.skipTo
+      continue
+    }
+    findings.push({
+      kind: /^[A-Za-z0-9+/]{86}==$/.test(found.value) ? 'azure-storage-key' : 'secret',
+      offset: found.offset,
+      length: found.value.length,
+    })
     done = found.offset
     anyPart.lastIndex = found.offset
   }
@@ -77,7 +86,9 @@ function nameAround(text: string, at: number, length: number, from: number): Nam
   return { start, end }
 }
 
-function valueAfter(text: string, name: Name, strength: NameStrength): { offset: number; value: string } | undefined {
+/** The secret that is assigned to a name, or where to go on looking for the next name. */
+function valueAfter(text: string, name: Name, strength: NameStrength): { offset: number; value: string } | { skipTo: number } {
+  let skipTo = name.end
   const first = text[name.end] as string
   for (const [form, begins, pattern] of separators) {
     if (!begins.includes(first)) continue
@@ -89,9 +100,12 @@ function valueAfter(text: string, name: Name, strength: NameStrength): { offset:
     const offset = name.end + found[0].length
     const quote = found[1]
     const value = quote ? quotedValue(text, offset, quote) : readBareValue(text, offset, text[name.start - 1])
-    if (value !== undefined && isSecret(value, strength, quote ? 'quoted' : form)) return { offset, value }
+    if (value === undefined) continue
+    if (isSecret(value, strength, quote ? 'quoted' : form)) return { offset, value }
+    // Not once again for each name in it.
+    if (value.length > longRun) skipTo = offset + value.length
   }
-  return undefined
+  return { skipTo }
 }
 
 function isSecret(value: string, strength: NameStrength, form: ValueForm): boolean {

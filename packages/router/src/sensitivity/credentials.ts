@@ -11,7 +11,8 @@ interface Rule {
   accepts(value: string): boolean
 }
 
-const isPasswordLike = (value: string): boolean => value.length >= 6 && !isReference(value) && !isPlaceholder(value) && !/^[\d.:]+$/.test(value)
+const isPasswordLike = (value: string): boolean =>
+  value.length >= 6 && !isReference(value) && !isPlaceholder(value) && !/^[\d.:]+$/.test(value)
 const isNameAndPassword = (value: string): boolean => {
   const at = value.indexOf(':')
   const [name, password] = [value.slice(0, at), value.slice(at + 1)]
@@ -34,7 +35,12 @@ const rules: readonly Rule[] = [
       return /^[\x20-\x39\x3b-\x7e]{0,64}:[\x20-\x7e]+$/.test(decoded) && isNameAndPassword(decoded)
     },
   },
-  { kind: 'basic-auth', hint: 'curl ', pattern: /curl [^\n|;]{0,300}?(?:-u ?|--user[ =])["']?([^\s:'"]{1,64}:[^\s'"]{4,128})/iy, accepts: isNameAndPassword },
+  {
+    kind: 'basic-auth',
+    hint: 'curl ',
+    pattern: /curl [^\n|;]{0,300}?(?:-u ?|--user[ =])["']?([^\s:'"]{1,64}:[^\s'"]{4,128})/iy,
+    accepts: isNameAndPassword,
+  },
   { kind: 'secret', hint: 'mysql', pattern: /mysql(?:dump|admin)?\b[^\n|;]{0,120}? -p([^\s'"-][^\s'"]{5,128})/iy, accepts: isPasswordLike },
   { kind: 'secret', hint: 'sshpass', pattern: /sshpass -p ?["']?([^\s'"]{4,128})/iy, accepts: isPasswordLike },
 ]

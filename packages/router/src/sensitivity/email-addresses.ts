@@ -3,9 +3,11 @@ import type { Finding } from './finding.ts'
 
 const domain = /@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.){1,8}([A-Za-z]{2,24})(?![A-Za-z0-9-])/y
 /** Reserved (RFC 2606, RFC 6761) or made up, so that they are nobody's. */
-const nobody = /@(?:.*\.)?(?:example(?:\.(?:com|org|net))?|test|invalid|localhost|local|internal|(?:test|domain|email|mail|company|yourcompany|your-?domain|foo|bar)\.(?:com|org|net))$/i
+const nobody =
+  /@(?:.*\.)?(?:example(?:\.(?:com|org|net))?|test|invalid|localhost|local|internal|(?:test|domain|email|mail|company|yourcompany|your-?domain|foo|bar)\.(?:com|org|net))$/i
 const mailboxOfMachine = /^(?:git|no-?reply|do-?not-?reply|svn|hg|root|npm)@/i
-const fileEndings = /^(?:png|jpe?g|gif|svg|webp|avif|ico|css|scss|less|m?js|cjs|jsx|m?ts|tsx|json|md|html?|txt|ya?ml|lock|pdf|map|vue|py|rb|go|rs|sh)$/i
+const fileEndings =
+  /^(?:png|jpe?g|gif|svg|webp|avif|ico|css|scss|less|m?js|cjs|jsx|m?ts|tsx|json|md|html?|txt|ya?ml|lock|pdf|map|vue|py|rb|go|rs|sh)$/i
 
 /** Addresses of persons; not those of machines and examples. */
 export function findEmailAddresses(text: string): Finding[] {

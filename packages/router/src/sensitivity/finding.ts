@@ -56,9 +56,13 @@ export interface Finding {
 const ranks = new Map<string, number>(Object.keys(findingLabels).map((kind, index) => [kind, index]))
 const rankOf = (kind: FindingKind): number => ranks.get(kind) ?? ranks.size
 
-/** Findings in the order of the text; those that overlap are made one. */
-export function mergeFindings(findings: readonly Finding[]): Finding[] {
-  const merged: Finding[] = []
+/**
+ * Findings in the order of the text; those that overlap are made one.
+ *
+ * @param join - makes one of two that overlap, of which the first begins earlier; its place is set afterwards
+ */
+export function mergeFindings<F extends Finding>(findings: readonly F[], join: (a: F, b: F) => F = moreTelling): F[] {
+  const merged: F[] = []
   for (const finding of [...findings].sort((a, b) => a.offset - b.offset || b.length - a.length)) {
     const last = merged.at(-1)
     if (!last || finding.offset >= last.offset + last.length) {
@@ -66,8 +70,12 @@ export function mergeFindings(findings: readonly Finding[]): Finding[] {
       continue
     }
     const end = Math.max(last.offset + last.length, finding.offset + finding.length)
-    const kind = rankOf(finding.kind) < rankOf(last.kind) ? finding.kind : last.kind
-    merged[merged.length - 1] = { kind, offset: last.offset, length: end - last.offset }
+    merged[merged.length - 1] = { ...join(last, finding), offset: last.offset, length: end - last.offset }
   }
   return merged
+}
+
+/** The one of the kind that stands higher in {@link findingLabels}. */
+export function moreTelling<F extends Finding>(a: F, b: F): F {
+  return rankOf(b.kind) < rankOf(a.kind) ? b : a
 }

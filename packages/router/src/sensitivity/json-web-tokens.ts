@@ -1,7 +1,8 @@
 import { startsToken } from './characters.ts'
 import type { Finding } from './finding.ts'
 
-const token = /eyJ[A-Za-z0-9_-]{10,8000}\.[A-Za-z0-9_-]{10,32000}\.[A-Za-z0-9_-]{16,8000}(?:\.[A-Za-z0-9_-]{0,32000}\.[A-Za-z0-9_-]{10,200})?/y
+const token =
+  /eyJ[A-Za-z0-9_-]{10,8000}\.[A-Za-z0-9_-]{10,32000}\.[A-Za-z0-9_-]{16,8000}(?:\.[A-Za-z0-9_-]{0,32000}\.[A-Za-z0-9_-]{10,200})?/y
 
 /** JSON Web Tokens (RFC 7519), signed or encrypted: the head has to say how. */
 export function findJsonWebTokens(text: string): Finding[] {

@@ -3,11 +3,18 @@ import type { Finding, FindingKind } from './finding.ts'
 
 const card = /\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{5}/y
 /** Issuer, and how many digits its numbers have (ISO/IEC 7812; the issuers' published ranges). */
-const issuers = /^(?:4\d{15}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|6(?:011|4[4-9]\d|5\d\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|3(?:0[0-5]|[68]\d)\d{11})$/
+const issuers =
+  /^(?:4\d{15}|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|6(?:011|4[4-9]\d|5\d\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}|3(?:0[0-5]|[68]\d)\d{11})$/
 /** Numbers that payment providers publish for tests. */
 const testCards = new Set(
   ['4111111111111111', '4242424242424242', '4012888888881881', '4000056655665556', '5555555555554444', '5105105105105100'].concat(
-    '2223003122003222', '378282246310005', '371449635398431', '6011111111111117', '6011000990139424', '3530111333300000', '4000000000000002',
+    '2223003122003222',
+    '378282246310005',
+    '371449635398431',
+    '6011111111111117',
+    '6011000990139424',
+    '3530111333300000',
+    '4000000000000002',
   ),
 )
 const international = /\+[1-9]\d{0,3}(?:(?:[ .-]| ?\(|\) ?)?\d{1,14}){1,6}/y
@@ -119,7 +126,8 @@ function ibanAt(text: string, at: number): Finding | undefined {
     else if (character !== ' ' || compact.length % 4 !== 0) return undefined
     end++
   }
-  if (isAlphanumeric(text, end) || /^[A-Z]{2}\d{2}0+$/.test(compact) || remainder97(compact.slice(4) + compact.slice(0, 4)) !== 1) return undefined
+  if (isAlphanumeric(text, end) || /^[A-Z]{2}\d{2}0+$/.test(compact) || remainder97(compact.slice(4) + compact.slice(0, 4)) !== 1)
+    return undefined
   return { kind: 'iban', offset: at, length: end - at }
 }
 

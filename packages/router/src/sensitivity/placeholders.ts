@@ -18,10 +18,13 @@ function fewCharacters(value: string): boolean {
   return true
 }
 
+/** What a redactor puts in place of a value. */
+export const redacted = /\[\[[a-z][a-z0-9-]*:\d{1,9}\]\]/
+
 const reference =
   /\$\{|\$\(|\{\{|\{%|<[^>]*>|^[<%!&@]|^\$[A-Za-z_][A-Za-z0-9_.:]*$|^\$\$|^\{[^}]*\}$|^%[^%]*%$|^(?:vault|op|arn|urn|aws|gcp|ssm|file|env|secret|secrets|azurekeyvault|keyvault|ref):|^ENC\[|^(?:process\.env|os\.environ|ENV\[|System\.getenv|import\.meta|var\.|local\.|data\.|module\.|secrets\.|config\.|settings\.|self\.|this\.)/
 
 /** Whether a value says where the real one is: `${TOKEN}`, `{{ vault.token }}`, `process.env.TOKEN`, `op://…`. */
 export function isReference(value: string): boolean {
-  return reference.test(value)
+  return reference.test(value) || redacted.test(value)
 }

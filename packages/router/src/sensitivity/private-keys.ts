@@ -4,7 +4,7 @@ import type { Finding } from './finding.ts'
 const begin = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g
 const endLine = /-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/y
 /** What a key that was cut off goes on with: Base64, line ends (also escaped), quotes and signs of string literals and diffs. */
-const bodyPart = /[A-Za-z0-9+/=\s\\"'>|-]*/y
+const bodyPart = /^[A-Za-z0-9+/=\s\\"'>|-]*/
 /** Longer than any key in use. */
 const maxLength = 32 * 1024
 
@@ -21,9 +21,7 @@ export function findPrivateKeys(text: string): Finding[] {
     const closing = found < limit ? endLine.exec(text)?.[0] : undefined
     let end = closing === undefined ? limit : found
     if (closing === undefined) {
-      bodyPart.lastIndex = from
-      bodyPart.exec(text)
-      end = Math.min(limit, bodyPart.lastIndex)
+      end = from + (bodyPart.exec(text.slice(from, limit))?.[0].length ?? 0)
     }
     if (!hasKeyMaterial(text.slice(from, end))) continue
     findings.push({ kind: 'private-key', offset: index, length: end + (closing?.length ?? 0) - index })

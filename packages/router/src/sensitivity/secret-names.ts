@@ -2,7 +2,20 @@
 export type NameStrength = 'password' | 'token' | 'weak'
 
 const passwords = new Set(['password', 'passwd', 'passphrase', 'pass', 'pwd', 'passcode', 'identified by'])
-const tokens = new Set(['secret', 'token', 'apikey', 'authtoken', 'accesstoken', 'accesskey', 'secretkey', 'privatekey', 'sessionid', 'phpsessid', 'jsessionid', 'signature'])
+const tokens = new Set([
+  'secret',
+  'token',
+  'apikey',
+  'authtoken',
+  'accesstoken',
+  'accesskey',
+  'secretkey',
+  'privatekey',
+  'sessionid',
+  'phpsessid',
+  'jsessionid',
+  'signature',
+])
 const weak = new Set(['key', 'auth', 'credential', 'credentials', 'secrets', 'session', 'cookie'])
 /** What may come before `key` to make it a secret one. */
 const keyOf = new Set(
@@ -17,7 +30,11 @@ const harmless = new Set(
   ),
 )
 /** What may stand behind a name without changing what it is. */
-const tails = new Set('value val string str prod production stage staging live base hex b64 base64 raw plain plaintext env main primary secondary current default'.split(' '))
+const tails = new Set(
+  'value val string str prod production stage staging live base hex b64 base64 raw plain plaintext env main primary secondary current default'.split(
+    ' ',
+  ),
+)
 const endings = /(password|passwd|passphrase|secret|token|apikey|accesskey|secretkey|privatekey)$/
 
 /** Names of secrets, as part of any name: what the text is searched for before anything else is looked at. */
@@ -40,7 +57,9 @@ export function strengthOfName(name: string): NameStrength | undefined {
 }
 
 function wordsOf(name: string): string[] {
-  return splitCase(name).flatMap((part) => part.toLowerCase().split(/[^a-z0-9]+/)).filter((word) => word !== '')
+  return splitCase(name)
+    .flatMap((part) => part.toLowerCase().split(/[^a-z0-9]+/))
+    .filter((word) => word !== '')
 }
 
 /** Apart where capitals begin a word: `dbPassword`, `APIKey`, `X509Token`. */

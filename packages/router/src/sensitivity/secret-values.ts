@@ -31,7 +31,10 @@ function isWordyPassword(value: string, strength: NameStrength, form: ValueForm)
 function isWordy(value: string): boolean {
   if (/\d[a-z]/.test(value)) return false
   const parts = value.split(/[-_./:,+]+/).flatMap((part) => splitCase(part))
-  return parts.every((part) => part === '' || /^(?:[a-z]{1,15}|[A-Z][a-z]{1,14}|[A-Z]{1,12})\d{0,4}$|^\d{1,8}$/.test(part)) && looksPronounceable(parts)
+  return (
+    parts.every((part) => part === '' || /^(?:[a-z]{1,15}|[A-Z][a-z]{1,14}|[A-Z]{1,12})\d{0,4}$|^\d{1,8}$/.test(part)) &&
+    looksPronounceable(parts)
+  )
 }
 
 /** Random letters without vowels, or in short runs of changing case, are no words. */
@@ -47,7 +50,8 @@ function isPassword(value: string, form: ValueForm): boolean {
   return isStrongPassword(value) || (hasDigit(value) && hasLetter(value) && entropy(value) >= 2.5)
 }
 
-const isStrongPassword = (value: string): boolean => hasDigit(value) && hasLetter(value) && /[^A-Za-z0-9_./:-]/.test(value) && entropy(value) >= 2.8
+const isStrongPassword = (value: string): boolean =>
+  hasDigit(value) && hasLetter(value) && /[^A-Za-z0-9_./:-]/.test(value) && entropy(value) >= 2.8
 
 function isToken(value: string): boolean {
   if (value.length < 16 || !/^[\w+/=.~!@#$%^&*:-]+$/.test(value)) return false
