@@ -58,6 +58,9 @@ const model = fc.record({
   location: fc.constantFrom('local' as const, 'private' as const, 'public' as const),
   priced: fc.boolean(),
   accepts: fc.constantFrom(undefined, true, false, 'throws' as const, 'deaf' as const),
+  hedgeAfterMs: fc.constantFrom(undefined, undefined, 0, 1_000, 30_000, 99_999, 200_000),
+  requestsPerMinute: fc.constantFrom(undefined, undefined, undefined, 1, 3),
+  tokensPerMinute: fc.constantFrom(undefined, undefined, undefined, 500, 4_000),
 })
 
 const schedule = fc.record({
@@ -72,6 +75,8 @@ const schedule = fc.record({
 })
 
 const usage = { inputTokens: 1_000, outputTokens: 100 }
+/** Of each model that has one. */
+const promptUsd = 0.001
 
 async function* play(step: Fault, clock: VirtualClock, signal: AbortSignal | undefined): AsyncGenerator<ModelChunk> {
   const finish: ModelChunk = { type: 'finish', reason: 'stop', usage }
@@ -104,42 +109,61 @@ async function runSchedule({ models, sensitivity, budgetUsd, abortAfterMs, calls
   const health = createModelHealthBook({ failuresToOpen }, { clock, random })
   const controller = new AbortController()
   const uncleared: string[] = []
-  const made = models.map(({ faults, location, priced }, place): Model => {
+  /** For each call, the streams of it that have said something and are not over. */
+  const speaking = new Map<string, Set<AbortSignal>>()
+  async function* hear(call: string, signal: AbortSignal, stream: AsyncIterable<ModelChunk>): AsyncGenerator<ModelChunk> {
+    const streams = speaking.get(call) ?? new Set()
+    speaking.set(call, streams)
+    try {
+      for await (const chunk of stream) {
+        streams.add(signal)
+        yield chunk
+      }
+    } finally {
+      streams.delete(signal)
+    }
+  }
+  const sendTimes = models.map((): number[] => [])
+  const made = models.map(({ faults, location, priced, requestsPerMinute, tokensPerMinute }, place): Model => {
     const { price, ...rest } = ableInfo
     let asked = 0
     const built: Model = {
       id: `m${place}`,
-      info: { ...rest, location, ...(priced && price && { price }) },
-      generate(_, { signal }) {
+      info: { ...rest, location, ...(priced && price && { price }), limits: { requestsPerMinute, tokensPerMinute } },
+      generate({ cacheKey = '' }, { signal }) {
+        sendTimes[place]?.push(clock.now())
+        const others = [...(speaking.get(cacheKey) ?? [])].filter((other) => !other.aborted)
+        expect(others, 'a send beside a stream that has said something').toEqual([])
         if (!isCleared(built.info, sensitivity) || (budgetUsd !== undefined && !priced)) uncleared.push(built.id)
         const step = faults[asked++ % faults.length] as Fault
         if (step.do === 'throw-at-once') throw new RangeError('at once')
         if (step.do === 'no-stream') return null as never
-        return play(step, clock, signal)
+        return hear(cacheKey, signal as AbortSignal, play(step, clock, signal))
       },
     }
     return built
   })
   const attempts = made.map((each, place) => {
-    const accepts = models[place]?.accepts
-    if (accepts === undefined) return { model: each }
+    const { accepts, hedgeAfterMs } = models[place] ?? {}
+    if (accepts === undefined) return { model: each, hedgeAfterMs }
     const accept = async () => {
       if (accepts === 'throws') throw new Error('judge')
       if (accepts === 'deaf' && abortAfterMs !== undefined) await new Promise(() => {})
       return { accepted: accepts === true }
     }
-    return { model: each, accept }
+    return { model: each, hedgeAfterMs, accept }
   })
 
   const one = async (call: number) => {
     const failures: ModelFailed[] = []
     const outcomes: CallOutcome[] = []
     const sends: number[] = []
+    const spoke = new Set<number>()
     let over = false
     let recording = false
     const promise = executeRoute({
       route: { attempts, considered: [] },
-      request: { messages: [] },
+      request: { messages: [], cacheKey: `mc${call}` },
       taskId: 't',
       role: 'code',
       modelCallId: `mc${call}`,
@@ -153,7 +177,13 @@ async function runSchedule({ models, sensitivity, budgetUsd, abortAfterMs, calls
         expect(over, 'a send after the end').toBe(false)
         expect(recording, 'a send before the failure was durable').toBe(false)
         sends.push(attempt)
+        const told = new Set(failures.map((failure) => failure.attempt))
+        const flying = sends.filter((number) => !told.has(number)).length
+        expect(flying, 'sends at once').toBeLessThanOrEqual(2)
+        const spentUsd = failures.reduce((sum, { costUsd = 0 }) => sum + costUsd, 0)
+        if (budgetUsd !== undefined) expect(spentUsd + flying * promptUsd).toBeLessThanOrEqual(budgetUsd + 1e-9)
       },
+      onDelta: (_, __, attempt) => spoke.add(attempt),
       onFailed: async (failure) => {
         expect(over, 'a record after the end').toBe(false)
         recording = true
@@ -172,16 +202,19 @@ async function runSchedule({ models, sensitivity, budgetUsd, abortAfterMs, calls
     )
     over = true
 
-    expect(sends.length).toBeLessThanOrEqual(models.length * tries)
+    const hedged = failures.filter(({ error }) => error.code === 'HEDGED')
+    expect(sends.length - hedged.length).toBeLessThanOrEqual(models.length * tries)
+    expect(hedged.length).toBeLessThanOrEqual(models.length * tries)
+    for (const { attempt } of hedged) expect(spoke.has(attempt), 'a word of a send that was cut short').toBe(false)
     const numbers = [...failures.map(({ attempt }) => attempt), ...(result.reply ? [result.reply.attempt] : [])]
-    // Each send and each model passed over is told exactly once, in order.
-    expect(numbers).toEqual(numbers.map((_, index) => index + 1))
+    // Each send and each model passed over is told exactly once.
+    expect(numbers.toSorted((a, b) => a - b)).toEqual(numbers.map((_, index) => index + 1))
     for (const attempt of sends) expect(numbers).toContain(attempt)
     const finals = failures.filter(({ final }) => final)
     if (result.reply) {
       expect(result.reply.text).toBe('half whole')
       expect(finals).toEqual([])
-      expect(sends.at(-1)).toBe(result.reply.attempt)
+      expect(sends).toContain(result.reply.attempt)
       expect(outcomes.at(-1)?.result).toBe('ok')
       return
     }
@@ -200,6 +233,12 @@ async function runSchedule({ models, sensitivity, budgetUsd, abortAfterMs, calls
   await clock.run(Promise.all(Array.from({ length: calls }, (_, call) => one(call))))
   expect(uncleared).toEqual([])
   for (const each of made) expect(health.get(each.id).breaker).not.toBe('probing')
+  for (const [place, { requestsPerMinute = Number.POSITIVE_INFINITY }] of models.entries()) {
+    const times = sendTimes[place] ?? []
+    for (const [from, at] of times.entries())
+      for (const [more, later] of times.slice(from).entries())
+        expect(more + 1).toBeLessThanOrEqual(requestsPerMinute * (1 + (later - at) / 60_000) + 1e-3)
+  }
 }
 
 describe('executeRoute under any schedule of faults', () => {

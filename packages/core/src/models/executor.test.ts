@@ -517,6 +517,321 @@ describe('executeRoute', () => {
     })
   })
 
+  describe("a limit of the model's own", () => {
+    const limits = { requestsPerMinute: 2 }
+
+    it('makes a call wait until there is room, where there is no other model', async () => {
+      const { start, clock, failures, health } = setUp((clock) => [fakeModel('m', [saying('ok')], { clock, info: { limits } })])
+      const begun = clock.now()
+      const ends: number[] = []
+      const calls = Array.from({ length: 4 }, () => start().then(() => ends.push(clock.now() - begun)))
+      await clock.run(Promise.all(calls))
+      expect(ends).toEqual([0, 0, 30_000, 60_000])
+      expect(failures).toEqual([])
+      expect(health.get('m')).toMatchObject({ limit: 'requests', retryAt: begun + 90_000 })
+      expect(clock.timers).toBe(0)
+    })
+
+    it('makes it go on with another model, where there is one', async () => {
+      const own = fakeModel('m', [saying('ok')], { info: { limits: { tokensPerMinute: 150 } } })
+      const { run, failures, sends } = setUp(() => [own, fakeModel('n', [saying('ok')])])
+      await run()
+      await run()
+      expect(sends).toEqual(['1:m', '2:n'])
+      expect(codes(failures)).toEqual([['m', 1, 'RATE_LIMITED', false]])
+      expect(failures[0]?.error.message).toMatch(
+        /^m was not called, because its limit of 150 tokens per minute is used up; it can be tried/,
+      )
+    })
+
+    it('is no other model where that is at its own', async () => {
+      const both = ['m', 'n'].map((id) => fakeModel(id, [saying('ok')], { info: { limits: { requestsPerMinute: 1 } } }))
+      const { run, sends, clock } = setUp(() => both)
+      await run()
+      await run()
+      const begun = clock.now()
+      await run()
+      expect(sends).toEqual(['1:m', '2:n', '1:m'])
+      expect(clock.now() - begun).toBe(60_000)
+    })
+
+    it('counts every send, so that retries keep to it', async () => {
+      const model = fakeModel('m', [failing('server'), failing('server'), saying('ok')], { info: { limits } })
+      const { run, clock } = setUp(() => [model])
+      const begun = clock.now()
+      expect((await run()).attempt).toBe(3)
+      expect(clock.now() - begun).toBe(30_000)
+    })
+
+    it('fails at once where the queue is longer than the longest wait, and takes no place in it', async () => {
+      const { start, clock } = setUp(() => [fakeModel('m', [saying('ok')], { info: { limits } })])
+      const results = await clock.run(Promise.allSettled(Array.from({ length: 9 }, start)))
+      expect(results.map(({ status }) => status).join()).toBe(`${'fulfilled,'.repeat(4)}${'rejected,'.repeat(4)}rejected`)
+      expect(results[8]).toMatchObject({
+        reason: { kind: 'rate-limited', message: expect.stringMatching(/limit of 2 requests per minute/) },
+      })
+    })
+
+    it('gives back the room of a call that is aborted while it waits', async () => {
+      const controller = new AbortController()
+      const { start, clock, health } = setUp((clock) => [fakeModel('m', [saying('ok')], { clock, info: { limits } })])
+      const other = setUp(() => [fakeModel('m', [saying('ok')], { info: { limits } })], { clock, health, signal: controller.signal })
+      const begun = clock.now()
+      const ends: number[] = []
+      const calls = [start(), start(), other.start(), start().then(() => ends.push(clock.now() - begun))]
+      clock.setTimer(() => controller.abort(), 1_000)
+      await clock.run(Promise.allSettled(calls))
+      expect(ends).toEqual([60_000])
+      expect(health.get('m').retryAt).toBeUndefined()
+    })
+  })
+
+  describe('a hedged attempt', () => {
+    const slow = (ms: number, text = 'slow') => [ms, ...saying(text)]
+    const hedged = (model: Model, hedgeAfterMs = 1_000): Attempt => ({ model, hedgeAfterMs })
+
+    it('starts no second send where the first one speaks in time', async () => {
+      const second = fakeModel('b', [saying('x')])
+      const { run, clock } = setUp((clock) => [hedged(fakeModel('a', [[900, ...saying('a')]], { clock })), second])
+      expect((await run()).model).toBe('a')
+      expect(second.requests).toEqual([])
+      expect(clock.timers).toBe(0)
+    })
+
+    it('takes the second where that speaks first, and cuts the first one short', async () => {
+      const first = (clock: ReturnType<typeof createVirtualClock>) => fakeModel('a', [slow(10_000)], { clock })
+      let a: ReturnType<typeof first> | undefined
+      const { run, clock, failures, outcomes, sends, health } = setUp((clock) => {
+        a = first(clock)
+        return [hedged(a), fakeModel('b', [slow(500, 'b')], { clock })]
+      })
+      const begun = clock.now()
+      expect(await run()).toMatchObject({ model: 'b', attempt: 2, text: 'b', ms: 500, firstChunkMs: 500 })
+      expect(clock.now() - begun).toBe(1_500)
+      expect(sends).toEqual(['1:a', '2:b'])
+      expect(codes(failures)).toEqual([['a', 1, 'HEDGED', false]])
+      expect(failures[0]).toMatchObject({ ms: 1_500, error: { message: 'b answered first, so this send was cut short.' } })
+      expect(a?.signals[0]?.aborted).toBe(true)
+      expect(a?.open).toBe(0)
+      expect(outcomes).toMatchObject([{ model: 'b', result: 'ok' }])
+      expect(health.get('a')).toEqual({ breaker: 'closed', failuresInARow: 0, firstChunkMs: 1_500 })
+      expect(health.get('b').firstChunkMs).toBe(500)
+    })
+
+    it('takes the first where that speaks first, and cuts the second one short', async () => {
+      const { run, failures, outcomes } = setUp((clock) => [
+        hedged(fakeModel('a', [[1_200, { type: 'text', text: 'a' }, 5_000, ...saying('bc')]], { clock })),
+        fakeModel('b', [slow(1_000)], { clock }),
+      ])
+      expect(await run()).toMatchObject({ model: 'a', attempt: 1, text: 'abc' })
+      expect(codes(failures)).toEqual([['b', 2, 'HEDGED', false]])
+      expect(outcomes.map(({ model }) => model)).toEqual(['a'])
+    })
+
+    it('takes one where both speak in the same moment', async () => {
+      const deltas: string[] = []
+      const { run, failures } = setUp(
+        (clock) => [hedged(fakeModel('a', [slow(2_000, 'a')], { clock })), fakeModel('b', [slow(1_000, 'b')], { clock })],
+        { onDelta: (_, text) => deltas.push(text) },
+      )
+      const { text } = await run()
+      expect(deltas).toEqual([text])
+      expect(failures).toMatchObject([{ error: { code: 'HEDGED' } }])
+    })
+
+    it.each<[string, FakeStep]>([
+      ['a piece of a tool call', { type: 'tool-call', index: 0, id: 'p', name: 'x', arguments: '' }],
+      ['a word', { type: 'text', text: '' }],
+      ['what only its producer understands', { type: 'opaque', data: 1 }],
+    ])('starts no second send once %s has come', async (_, chunk) => {
+      const second = fakeModel('b', [saying('x')])
+      const { run } = setUp((clock) => [hedged(fakeModel('a', [[chunk, 50_000, ...saying('a')]], { clock })), second])
+      expect((await run()).model).toBe('a')
+      expect(second.requests).toEqual([])
+    })
+
+    it('goes on with the second where the first one fails, and tells both', async () => {
+      const { run, failures, outcomes, health } = setUp((clock) => [
+        hedged(fakeModel('a', [[2_000, ...failing('server')]], { clock })),
+        fakeModel('b', [slow(5_000, 'b')], { clock }),
+      ])
+      expect(await run()).toMatchObject({ model: 'b', attempt: 2 })
+      expect(codes(failures)).toEqual([['a', 1, 'MODEL_FAILED', false]])
+      expect(outcomes.map(({ model, result }) => `${model} ${result}`)).toEqual(['a failed', 'b ok'])
+      expect(health.get('a').failuresInARow).toBe(1)
+    })
+
+    it('goes on with the first where the second one fails', async () => {
+      const { run, failures, sends } = setUp((clock) => [
+        hedged(fakeModel('a', [slow(5_000, 'a')], { clock })),
+        fakeModel('b', [failing('unauthorized')], { clock }),
+      ])
+      expect(await run()).toMatchObject({ model: 'a', attempt: 1 })
+      expect(codes(failures)).toEqual([['b', 2, 'MODEL_FAILED', false]])
+      expect(sends).toEqual(['1:a', '2:b'])
+    })
+
+    it('fails where both have failed and may not be tried again, with one final record', async () => {
+      const { run, failures } = setUp((clock) => [
+        hedged(fakeModel('a', [[2_000, ...failing('unauthorized')]], { clock })),
+        fakeModel('b', [[3_000, ...failing('quota')]], { clock }),
+      ])
+      const error = await rejection(run())
+      expect(error.details.attempts).toMatchObject([{ model: 'b' }, { model: 'a' }])
+      expect(codes(failures)).toEqual([
+        ['b', 2, 'MODEL_FAILED', false],
+        ['a', 1, 'MODEL_FAILED', true],
+      ])
+    })
+
+    it('tries each of them as often as without', async () => {
+      const { run, failures, sends } = setUp(
+        (clock) => [
+          hedged(fakeModel('a', [[2_000, ...failing('server')]], { clock })),
+          hedged(fakeModel('b', [[3_000, ...failing('server')]], { clock })),
+        ],
+        { timing: { triesPerAttempt: 3 } },
+      )
+      await rejection(run())
+      expect(sends.map((send) => send.split(':')[1]).sort()).toEqual(['a', 'a', 'a', 'b', 'b', 'b'])
+      expect(failures.map(({ final }) => final)).toEqual([false, false, false, false, false, true])
+    })
+
+    it('comes back to the one that was cut short where the other fails in the middle', async () => {
+      const { run, sends, failures } = setUp(
+        (clock) => [
+          hedged(fakeModel('a', [slow(10_000), saying('a')], { clock })),
+          fakeModel('b', [[{ type: 'text', text: 'half' }]], { clock }),
+          fakeModel('c', [saying('c')]),
+        ],
+        { timing: { triesPerAttempt: 1 } },
+      )
+      expect(await run()).toMatchObject({ model: 'a', attempt: 3, text: 'a' })
+      expect(sends).toEqual(['1:a', '2:b', '3:a'])
+      expect(codes(failures)).toEqual([
+        ['a', 1, 'HEDGED', false],
+        ['b', 2, 'MODEL_FAILED', false],
+      ])
+    })
+
+    it('judges the reply that came first, and escalates', async () => {
+      const accept = async () => ({ accepted: false })
+      const { run, sends } = setUp((clock) => [
+        { ...hedged(fakeModel('a', [slow(1_500, 'a')], { clock })), accept },
+        fakeModel('b', [slow(9_000), saying('b')], { clock }),
+      ])
+      expect((await run()).text).toBe('b')
+      expect(sends).toEqual(['1:a', '2:b', '3:b'])
+    })
+
+    it.each<[string, Partial<ExecutorOptions>]>([
+      ['is not cleared', { sensitivity: 'confidential' }],
+      ['cannot be paid for beside the first', { budgetUsd: 0.00015 }],
+      ['could not be paid for with the output that is asked for', { budgetUsd: 0.01, request: { messages: [], maxOutputTokens: 900 } }],
+      ['cannot be paid for from what is shared', { leftUsd: () => 0.00015 }],
+    ])('starts no second send to a model that %s', async (_, options) => {
+      const second = fakeModel('b', [saying('x')], { info: { location: 'public' } })
+      const { run } = setUp((clock) => [hedged(fakeModel('a', [slow(5_000, 'a')], { clock })), second], options)
+      expect((await run()).model).toBe('a')
+      expect(second.requests).toEqual([])
+    })
+
+    it('passes over a later attempt that cannot be made right now', async () => {
+      const clock = createVirtualClock()
+      const health = createModelHealthBook({ failuresToOpen: 1 }, { clock })
+      const limited = fakeModel('c', [saying('x')], { info: { limits: { requestsPerMinute: 1 } } })
+      health.begin('b').call?.failed({ kind: 'server', retryAfterMs: undefined })
+      health.begin('c', { limits: { requestsPerMinute: 1 } })
+      const { start, sends } = setUp(
+        () => [hedged(fakeModel('a', [slow(2_000)], { clock })), fakeModel('b', []), limited, fakeModel('d', [saying('d')])],
+        { clock, health },
+      )
+      expect((await clock.run(start())).model).toBe('d')
+      expect(sends).toEqual(['1:a', '2:d'])
+    })
+
+    it.each([
+      [0.0002, 'c', ['1:a', '2:c', '3:c']],
+      [0.00031, 'a', ['1:a', '2:c', '3:c', '4:a']],
+    ])('keeps what a send that was cut short may have cost back from a budget of %d', async (budgetUsd, model, all) => {
+      const { run, sends } = setUp(
+        (clock) => [
+          hedged(fakeModel('a', [slow(9_000), saying('a')], { clock })),
+          hedged(fakeModel('c', [[{ type: 'text', text: 'half' }], slow(3_000)], { clock })),
+        ],
+        { budgetUsd },
+      )
+      expect((await run()).model).toBe(model)
+      expect(sends).toEqual(all)
+    })
+
+    it('does nothing where there is no other attempt, or the limit to the first chunk is sooner', async () => {
+      const alone = setUp((clock) => [hedged(fakeModel('a', [slow(5_000, 'a')], { clock }))])
+      expect((await alone.run()).text).toBe('a')
+      const late = setUp((clock) => [hedged(fakeModel('a', [slow(5_000, 'a')], { clock }), 1e12), fakeModel('b', [saying('b')])])
+      expect((await late.run()).text).toBe('a')
+    })
+
+    it('may be a second send to the same model', async () => {
+      const { run, sends } = setUp((clock) => {
+        const model = fakeModel('m', [slow(60_000), saying('second')], { clock })
+        return [hedged(model), { model }]
+      })
+      expect((await run()).text).toBe('second')
+      expect(sends).toEqual(['1:m', '2:m'])
+    })
+
+    it('ends both on the abort of the caller, each with a record', async () => {
+      const controller = new AbortController()
+      const models = [fakeModel('a', [['hang']]), fakeModel('b', [['hang']])] as const
+      const { run, clock, failures, outcomes } = setUp(() => [hedged(models[0]), models[1], fakeModel('c', [saying('x')])], {
+        signal: controller.signal,
+      })
+      clock.setTimer(() => controller.abort(new Error('enough')), 1_500)
+      const begun = clock.now()
+      expect(await rejection(run())).toMatchObject({ code: 'ABORTED' })
+      expect(clock.now() - begun).toBe(1_500)
+      expect(codes(failures)).toEqual([
+        ['b', 2, 'ABORTED', false],
+        ['a', 1, 'ABORTED', true],
+      ])
+      expect(failures.map(({ ms }) => ms)).toEqual([500, 1_500])
+      expect(outcomes).toEqual([])
+      expect(models.map(({ open }) => open)).toEqual([0, 0])
+      expect(getEventListeners(controller.signal, 'abort')).toEqual([])
+    })
+
+    it('ends both with what a listener throws', async () => {
+      const odd = new Error('odd')
+      for (const at of [1, 2]) {
+        const models = [fakeModel('a', [['hang']]), fakeModel('b', [['hang']])] as const
+        const { run, clock } = setUp(() => [hedged(models[0]), models[1]], {
+          onSend: (_, attempt) => {
+            if (attempt === at) throw odd
+          },
+        })
+        await expect(run()).rejects.toBe(odd)
+        expect(models.map(({ open }) => open)).toEqual([0, 0])
+        expect(clock.timers).toBe(0)
+      }
+    })
+  })
+
+  it('looks at what is shared right before each send', async () => {
+    let left = 1
+    const model = fakeModel('m', [failing('server'), saying('ok')])
+    const { run, failures } = setUp(() => [model], {
+      leftUsd: () => left,
+      onFailed: async (failure) => {
+        failures.push(failure)
+        left = 0
+      },
+    })
+    expect(await rejection(run())).toMatchObject({ kind: 'server' })
+    expect(model.requests).toHaveLength(1)
+    expect(codes(failures).at(-1)).toEqual(['m', 2, 'OVER_BUDGET', true])
+  })
+
   describe('abort', () => {
     const aborting = (
       at: (abort: () => void) => { attempts: (Model | Attempt)[]; options?: Partial<ExecutorOptions>; abortAtMs?: number },

@@ -159,6 +159,107 @@ describe('createModelHealthBook', () => {
     expect(book.get('m').tokensPerSecond).toBe(60)
   })
 
+  describe("with a model's own limits", () => {
+    const limits = { requestsPerMinute: 2, tokensPerMinute: 1_000 }
+    const need = (tokens = 100) => ({ limits, tokens })
+    const admitted = (book: ReturnType<typeof createModelHealthBook>, tokens = 100) => {
+      const { call } = book.begin('m', need(tokens))
+      if (!call) throw new Error('not admitted')
+      return call
+    }
+
+    it('says when there is room again, to the call and to routers', () => {
+      const { book, now, pass } = setUp()
+      expect(book.check('m', need())).toBeUndefined()
+      admitted(book)
+      expect(book.get('m')).toEqual({ breaker: 'closed', failuresInARow: 0, tokensLeft: 900 })
+      admitted(book)
+      const retryAt = now() + 30_000
+      expect(book.begin('m', need())).toEqual({ reason: 'rate-limited', limit: 'requests', retryAt })
+      expect(book.check('m', need())).toEqual({ reason: 'rate-limited', limit: 'requests', retryAt })
+      expect(book.get('m')).toEqual({ breaker: 'closed', failuresInARow: 0, limit: 'requests', retryAt, tokensLeft: 800 })
+      pass(30_000)
+      expect(book.get('m').retryAt).toBeUndefined()
+      admitted(book)
+    })
+
+    it('counts the estimate at first, and what was used once it is known', () => {
+      const { book } = setUp()
+      const call = admitted(book, 600)
+      expect(book.begin('m', need(600))).toMatchObject({ reason: 'rate-limited', limit: 'tokens' })
+      expect(book.get('m')).toMatchObject({ tokensLeft: 400 })
+      call.succeeded({ ms: 1, inputTokens: 50, outputTokens: 20 })
+      call.succeeded({ ms: 1, inputTokens: 9_000 })
+      expect(book.get('m')).toMatchObject({ tokensLeft: 930 })
+      admitted(book, 600).failed({ kind: 'cut-stream', retryAfterMs: undefined })
+      expect(book.get('m')).toMatchObject({ tokensLeft: 330 })
+    })
+
+    it.each<[string, (call: ReturnType<typeof admitted>) => void, number]>([
+      ['keeps the estimate of a call that was given up', (call) => call.dropped(), 400],
+      ['keeps that of one which another model outran', (call) => call.outrun(5), 400],
+      ['keeps that of one that succeeded without telling', (call) => call.succeeded({ ms: 1 }), 400],
+      ['gives back that of one that was turned away', (call) => call.failed({ kind: 'rate-limited', retryAfterMs: undefined }), 1_000],
+      ['takes what a failed one used', (call) => call.failed({ kind: 'cut-stream', retryAfterMs: undefined }, { inputTokens: 10 }), 990],
+    ])('%s', (_, end, tokensLeft) => {
+      const { book } = setUp()
+      end(admitted(book, 600))
+      expect(book.get('m')).toMatchObject({ tokensLeft })
+    })
+
+    it('lets those who wait go in the order in which they came, whatever they need', () => {
+      const { book, now, pass } = setUp()
+      admitted(book, 1_000)
+      const large = book.reserve('m', need(900))
+      expect(large).toMatchObject({ limit: 'tokens', retryAt: now() + 54_000 })
+      expect(book.begin('m', need(10))).toMatchObject({ retryAt: now() + 54_600 })
+      const small = book.reserve('m', need(10))
+      pass(54_000)
+      expect(book.begin('m', { ...need(10), reservation: small })).toMatchObject({ reason: 'rate-limited', retryAt: now() + 600 })
+      expect(book.begin('m', { ...need(900), reservation: large }).call).toBeDefined()
+      large.release()
+      expect(book.begin('m', need(10))).toMatchObject({ reason: 'rate-limited' })
+      small.release()
+      small.release()
+      pass(600)
+      expect(book.begin('m', need(10)).call).toBeDefined()
+    })
+
+    it('keeps the breaker and Retry-After before them', () => {
+      const { book, now } = setUp()
+      const first = admitted(book)
+      admitted(book)
+      first.failed({ kind: 'rate-limited', retryAfterMs: 90_000 })
+      expect(book.begin('m', need())).toEqual({ reason: 'rate-limited', retryAt: now() + 90_000 })
+      expect(book.get('m').retryAt).toBe(now() + 90_000)
+      const other = setUp()
+      other.fail(5)
+      expect(other.book.begin('m', need())).toMatchObject({ reason: 'open' })
+    })
+
+    it('forgets them when they are lifted', () => {
+      const { book } = setUp()
+      admitted(book)
+      admitted(book)
+      expect(book.begin('m').call).toBeDefined()
+      expect(book.get('m')).toEqual({ breaker: 'closed', failuresInARow: 0 })
+    })
+  })
+
+  it('takes a model that was outrun for as slow as it was silent, and for no failure', () => {
+    const { book, admitted, fail, pass } = setUp()
+    admitted().outrun(4_000)
+    expect(book.get('m')).toEqual({ breaker: 'closed', failuresInARow: 0, firstChunkMs: 4_000 })
+    admitted().outrun(1_000)
+    expect(book.get('m').firstChunkMs).toBe(4_000)
+    fail(5)
+    pass(5_000)
+    const probe = admitted()
+    probe.outrun(9_000)
+    probe.dropped()
+    expect(book.get('m')).toMatchObject({ breaker: 'half-open', firstChunkMs: 5_000 })
+  })
+
   it('shows all models live', () => {
     const { book, fail, pass } = setUp()
     const { all } = book
