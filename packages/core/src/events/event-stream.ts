@@ -1,9 +1,9 @@
 import { EventEmitter } from 'eventemitter3'
-import { v7 as uuidv7 } from 'uuid'
 import { abortedError, BatonError } from '../errors.ts'
 import type { Abortable } from '../options.ts'
 import type { Event, EventDraft, EventType, LiveEvent, LoggedEvent } from './event.ts'
 import { isKnown } from './event.ts'
+import { mintEventId } from './event-id.ts'
 import { checkEventData, versionOf } from './event-registry.ts'
 import type { EventStore, TaskSummary } from './event-store.ts'
 
@@ -113,6 +113,7 @@ export function createEventStream(options: { readonly store: EventStore; readonl
 
   function notify(event: LoggedEvent): void {
     for (const name of isKnown(event) ? [event.type, '*'] : ['*']) {
+      if (emitter.listenerCount(name) === 0) continue
       for (const listener of emitter.listeners(name) as ((event: LoggedEvent) => void)[]) {
         try {
           listener(event)
@@ -163,7 +164,7 @@ export function createEventStream(options: { readonly store: EventStore; readonl
     let { next } = group
     const events = entry.drafts.map((draft, index) => {
       const event = {
-        id: uuidv7(),
+        id: mintEventId(),
         taskId,
         seq: lastSeq + group.all.length + index + 1,
         time,
