@@ -8,7 +8,7 @@ import { createVirtualClock } from '../testing/virtual-clock.ts'
 import type { ExecutorOptions } from './executor.ts'
 import { executeRoute } from './executor.ts'
 import { createModelHealthBook } from './health.ts'
-import type { Model } from './model.ts'
+import type { Model, ModelChunk } from './model.ts'
 import { ModelError } from './model.ts'
 import type { Attempt, CallOutcome } from './router.ts'
 
@@ -631,12 +631,22 @@ describe('executeRoute', () => {
     it('takes one where both speak in the same moment', async () => {
       const deltas: string[] = []
       const { run, failures } = setUp(
-        (clock) => [hedged(fakeModel('a', [slow(2_000, 'a')], { clock })), fakeModel('b', [slow(1_000, 'b')], { clock })],
+        (clock) => {
+          const gate = new Promise<void>((resolve) => clock.setTimer(resolve, 2_000))
+          const gated = (id: string): Model => ({
+            ...fakeModel(id, []),
+            async *generate() {
+              await gate
+              for (const chunk of saying(id)) yield chunk as ModelChunk
+            },
+          })
+          return [hedged(gated('a')), gated('b')]
+        },
         { onDelta: (_, text) => deltas.push(text) },
       )
-      const { text } = await run()
-      expect(deltas).toEqual([text])
-      expect(failures).toMatchObject([{ error: { code: 'HEDGED' } }])
+      expect((await run()).text).toBe('a')
+      expect(deltas).toEqual(['a'])
+      expect(codes(failures)).toEqual([['b', 2, 'HEDGED', false]])
     })
 
     it.each<[string, FakeStep]>([
@@ -712,6 +722,18 @@ describe('executeRoute', () => {
         ['a', 1, 'HEDGED', false],
         ['b', 2, 'MODEL_FAILED', false],
       ])
+    })
+
+    it('does not count a send that was cut short as a try', async () => {
+      const { run, sends } = setUp(
+        (clock) => [
+          hedged(fakeModel('a', [slow(10_000), failing('server'), saying('a')], { clock })),
+          fakeModel('b', [slow(1, 'b').slice(0, 2)], { clock }),
+        ],
+        { timing: { triesPerAttempt: 2 } },
+      )
+      expect((await run()).text).toBe('a')
+      expect(sends).toEqual(['1:a', '2:b', '3:b', '4:a', '5:a'])
     })
 
     it('judges the reply that came first, and escalates', async () => {

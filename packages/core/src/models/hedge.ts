@@ -88,7 +88,6 @@ export async function sendHedged(execution: Execution, admitted: AdmittedCall, h
   try {
     begin(laneOf(execution), admitted)
     await over[0]
-    cancel()
     await over[1]
   } finally {
     cancel()
