@@ -7,6 +7,8 @@ export interface PlaceholderTable {
   /** Puts placeholders in place of every value that was added, wherever it stands, and of text that looks like a placeholder. */
   replace(text: string): string
   valueOf(placeholder: string): string | undefined
+  /** Puts values in place of placeholders. */
+  restore(text: string): string
 }
 
 interface Span {
@@ -45,6 +47,7 @@ export function createPlaceholderTable(): PlaceholderTable {
     },
     add: (kind, value) => void placeholderFor(kind, value),
     valueOf: (placeholder) => values.get(placeholder),
+    restore: (text) => text.replace(anyPlaceholder, (placeholder) => values.get(placeholder) ?? placeholder),
     replace(text) {
       const spans: Span[] = []
       for (const [value, kind] of kinds) spans.push(...occurrences(text, value, kind))

@@ -18,6 +18,9 @@ export interface RedactedOptions {
   readonly clearance: Sensitivity
 }
 
+/** Replacing one value can make its neighbour look like another; it does so no deeper than this. */
+const maxRounds = 3
+
 const Options = z.object({ clearance: z.enum(['public', 'internal', 'confidential', 'restricted']) })
 
 const note =
@@ -42,46 +45,91 @@ export function redacted(model: Model, options: RedactedOptions): Model {
   const id = `redacted/${model.id}`
   start()
 
+  const complete = model.complete?.bind(model)
   return {
     id,
     info: { ...model.info, clearance, capabilities: { ...model.info.capabilities, images: false } },
-    async *generate(request, callOptions: Abortable) {
-      const redaction = start()
-      const safe = await redactRequest(id, request, redaction)
-      yield* restored(model.generate(safe, callOptions), redaction)
-    },
-    ...(model.complete && {
-      async *complete(request, callOptions: Abortable) {
+    generate: (request, callOptions: Abortable) =>
+      withoutWaiting(async () => {
         const redaction = start()
-        await redaction.learn(request.prefix)
-        await redaction.learn(request.suffix)
-        const [prefix, suffix] = [redaction.replace(request.prefix), redaction.replace(request.suffix)]
-        await refuseRemaining(id, [prefix, suffix], redaction)
-        yield* restored((model.complete as NonNullable<Model['complete']>)({ ...request, prefix, suffix }, callOptions), redaction)
-      },
+        const safe = await redactRequest(id, request, redaction)
+        return { chunks: model.generate(safe, callOptions), redaction }
+      }),
+    ...(complete && {
+      complete: (request, callOptions: Abortable) =>
+        withoutWaiting(async () => {
+          const redaction = start()
+          const [prefix, suffix] = await redactTexts(id, [{ text: request.prefix }, { text: request.suffix }], redaction)
+          return { chunks: complete({ ...request, prefix: prefix as string, suffix: suffix as string }, callOptions), redaction }
+        }),
     }),
+  }
+}
+
+interface Sent {
+  readonly chunks: AsyncIterable<ModelChunk>
+  readonly redaction: Redaction
+}
+
+/** The restored reply. A reader that stops while it waits for a piece stops the transfer, which a generator alone would not. */
+function withoutWaiting(send: () => Promise<Sent>): AsyncIterable<ModelChunk> {
+  return {
+    [Symbol.asyncIterator]() {
+      let stopped = false
+      let transfer: AsyncIterator<ModelChunk> | undefined
+      async function* run(): AsyncGenerator<ModelChunk> {
+        const { chunks, redaction } = await send()
+        if (stopped) return
+        const iterator = chunks[Symbol.asyncIterator]()
+        transfer = iterator
+        yield* restored({ [Symbol.asyncIterator]: () => iterator }, redaction)
+      }
+      const reply = run()
+      return {
+        next: () => reply.next(),
+        async return() {
+          stopped = true
+          await transfer?.return?.()
+          return reply.return(undefined)
+        },
+      }
+    },
   }
 }
 
 type Redaction = ReturnType<typeof createRedaction>
 
 async function redactRequest(id: string, request: ModelRequest, redaction: Redaction): Promise<ModelRequest> {
-  for (const message of request.messages) {
-    for (const { text, form } of textsOf(id, message)) await redaction.learn(text, form)
-  }
-  const messages = request.messages.map((message) => withTexts(message, redaction.replace))
-  const changed = messages.flatMap((message, index) => {
-    const before = textsOf(id, request.messages[index] as ModelMessage)
-    return textsOf(id, message).flatMap(({ text }, at) => (text === before[at]?.text ? [] : [text]))
-  })
-  await refuseRemaining(id, changed, redaction)
+  const texts = request.messages.flatMap((message) => textsOf(id, message))
+  const safe = (await redactTexts(id, texts, redaction)).values()
+  const messages = request.messages.map((message) => withTexts(message, () => safe.next().value as string))
   return { ...request, messages: redaction.table.size > 0 ? withNote(messages) : messages }
 }
 
+/** All are learnt from before the first is replaced in; what came to light by replacing is learnt from once more. */
+async function redactTexts(id: string, texts: readonly Text[], redaction: Redaction): Promise<string[]> {
+  for (let round = 1; ; round++) {
+    for (const { text, form } of texts) await redaction.learn(text, form)
+    const safe = texts.map(({ text, form }) => redaction.replace(text, form))
+    const remaining = new Set<string>()
+    for (const [index, { text }] of texts.entries()) {
+      if (safe[index] !== text) for (const kind of await redaction.remaining(safe[index] as string)) remaining.add(kind)
+    }
+    if (remaining.size === 0) return safe
+    if (round < maxRounds) continue
+    throw new ModelError('bad-request', `${id}: after redaction the request still holds ${[...remaining].join(', ')}. It was not sent.`)
+  }
+}
+
+interface Text {
+  readonly text: string
+  readonly form?: TextForm | undefined
+}
+
 /** Every text of a message that goes out. */
-function textsOf(id: string, message: ModelMessage): { text: string; form: TextForm }[] {
-  const texts: { text: string; form: TextForm }[] = []
-  const collect = (text: string, form: TextForm = {}): string => {
+function textsOf(id: string, message: ModelMessage): Text[] {
+  const texts: Text[] = []
+  const collect = (text: string, form?: TextForm): string => {
     texts.push({ text, form })
     return text
   }
@@ -112,17 +160,6 @@ function withNote(messages: readonly ModelMessage[]): ModelMessage[] {
   const [first, ...rest] = messages
   if (first?.role === 'system') return [{ ...first, text: `${first.text}\n\n${note}` }, ...rest]
   return [{ role: 'system', text: note }, ...messages]
-}
-
-async function refuseRemaining(id: string, texts: readonly string[], redaction: Redaction): Promise<void> {
-  for (const text of texts) {
-    const kinds = await redaction.remaining(text)
-    if (kinds.length === 0) continue
-    throw new ModelError(
-      'bad-request',
-      `${id}: after redaction the request still holds ${[...new Set(kinds)].join(', ')}. It was not sent.`,
-    )
-  }
 }
 
 /** Values put back, each stream of text by itself: what is said, what is thought, the arguments of each call. */

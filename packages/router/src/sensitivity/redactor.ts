@@ -62,6 +62,7 @@ export function createRedactor(options: RedactorOptions): Redactor {
 }
 
 const order: readonly Sensitivity[] = ['public', 'internal', 'confidential', 'restricted']
+const maxRounds = 8
 const jsonString = /"(?:[^"\\]|\\.)*"/gs
 
 /** A redactor in its two steps: all texts of a request are learnt from before the first of them is replaced in. */
@@ -74,19 +75,29 @@ export function createRedaction(options: RedactorOptions) {
     return found.map(({ kind, offset, length }) => ({ kind, value: text.slice(offset, offset + length) }))
   }
 
+  const replace = (text: string, form: TextForm = {}): string => (form.json ? replaceInJson(text, table.replace) : table.replace(text))
+
+  /** What is found in a text as it is written, and in JSON also in its strings as they read: a file with many lines is one line there. */
+  async function addFrom(text: string, form: TextForm): Promise<boolean> {
+    const before = table.size
+    for (const { kind, value } of await findIn(text)) table.add(kind, table.restore(form.json ? (unescapeJson(value) ?? value) : value))
+    for (const [literal] of form.json ? text.matchAll(jsonString) : []) {
+      const inside = literal.includes('\\') ? unescapeJson(literal.slice(1, -1)) : undefined
+      if (inside !== undefined) for (const { kind, value } of await findIn(inside)) table.add(kind, table.restore(value))
+    }
+    return table.size > before
+  }
+
   return {
     table,
+    replace,
     async learn(text: string, form: TextForm = {}): Promise<void> {
-      for (const { kind, value } of await findIn(text)) table.add(kind, form.json ? (unescapeJson(value) ?? value) : value)
-      if (!form.json) return
-      // What is escaped, such as a file with many lines, reads differently without.
-      for (const [literal] of text.matchAll(jsonString)) {
-        const inside = literal.includes('\\') ? unescapeJson(literal.slice(1, -1)) : undefined
-        if (inside !== undefined) for (const { kind, value } of await findIn(inside)) table.add(kind, value)
+      await addFrom(text, form)
+      // Without its neighbour a value may read as another one: what is left is looked at again.
+      for (let round = 1; round < maxRounds; round++) {
+        const safe = replace(text, form)
+        if (safe === text || !(await addFrom(safe, form))) return
       }
-    },
-    replace(text: string, form: TextForm = {}): string {
-      return form.json ? replaceInJson(text, table.replace) : table.replace(text)
     },
     /** The kinds of what would still have to be replaced. */
     async remaining(text: string): Promise<string[]> {
