@@ -32,8 +32,12 @@ export const TaskSummary = z.object({
   parentId: z.string().optional(),
   /** The words of their own that the task was created with. */
   metadata: z.record(z.string(), z.string()).optional(),
+  /** On whose account it is. */
+  tenant: z.string().optional(),
   /** Over all runs and settled sub-tasks. */
   spent: Spend,
+  /** What its own model calls cost on the last day (of UTC) on which any did; sub-tasks have their own. */
+  today: z.object({ day: z.string(), costUsd: z.number().nonnegative() }).optional(),
   createdAt: z.string(),
   updatedAt: z.string(),
 })

@@ -67,6 +67,8 @@ export const TaskCreated = z.object({
   /** The task that delegated this one, and under which key. */
   parent: z.object({ taskId: z.string(), key: z.string() }).optional(),
   metadata: z.record(z.string(), z.string()).optional(),
+  /** On whose account it is, for budgets. */
+  tenant: z.string().optional(),
 })
 export type TaskCreated = z.infer<typeof TaskCreated>
 
@@ -136,6 +138,8 @@ export const RunFinished = z.object({
   text: z.string(),
   /** Which limit was reached. */
   limit: TaskLimits.keyof().optional(),
+  /** Whose, where it is `costUsd`: the task's own, its tenant's for the day, or that of all tasks for the day. */
+  limitScope: z.enum(['task', 'tenant', 'day']).optional(),
   error: ErrorRecord.optional(),
   /** What this run used, without its sub-tasks. */
   spent: Spend,

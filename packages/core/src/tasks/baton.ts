@@ -27,6 +27,7 @@ import { wrapSandboxProvider } from '../sandbox/wrap-provider.ts'
 import { createPolicy } from '../tools/policy.ts'
 import type { Policy, Tool } from '../tools/tool.ts'
 import { checkWorkspace, readInstructions } from '../workspace/workspace-files.ts'
+import { Budgets, createSpendLedger } from './budgets.ts'
 import { labelOf } from './labels.ts'
 import type { OpenTask } from './open-task.ts'
 import { createOpenTask } from './open-task.ts'
@@ -62,6 +63,12 @@ export interface BatonOptions {
   readonly actor?: Actor | undefined
   /** Runs that are active at once; those that wait for a person do not count. Default 16. */
   readonly concurrency?: number | undefined
+  /**
+   * What the tasks of the store may cost in a day (of UTC), all together or by tenant, beside the limits of each. Held before each model call, by what was
+   * recorded: it is exceeded by what the calls under way cost at most. A run that meets one ends with the outcome `limit`. What other processes on the
+   * store spent is known some 5 seconds later. Default: none.
+   */
+  readonly budgets?: Budgets | undefined
   /** Patience with models. */
   readonly timing?: z.input<typeof ModelTiming> | undefined
   /** When an agent that goes in circles is nudged, and paused. Default 3 and 5 repetitions. */
@@ -136,6 +143,7 @@ const Options = z.strictObject({
   classifier: implementing<Classifier>('a Classifier', 'classify').optional(),
   actor: Actor.default({ kind: 'human', id: 'user' }),
   concurrency: z.int().positive().default(16),
+  budgets: Budgets.optional(),
   timing: ModelTiming.prefault({}),
   stuck: z
     .strictObject({ nudgeAfter: z.int().min(2).default(3), pauseAfter: z.int().min(3).default(5) })
@@ -174,6 +182,7 @@ export function createBaton(options: BatonOptions = {}): Baton {
     classifier: given.classifier,
     health: createModelHealthBook(),
     timing: given.timing,
+    ledger: given.budgets && createSpendLedger({ store, budgets: given.budgets }),
     slots: createRunSlots(given.concurrency),
     stuck: given.stuck,
     maxToolOutputBytes: given.maxToolOutputBytes,

@@ -1,5 +1,8 @@
 import { BatonError } from '../errors.ts'
+import type { TaskSummary } from '../events/event-store.ts'
 import type { Spend, TaskLimits } from '../events/task-events.ts'
+import type { CostBudget } from './budgets.ts'
+import type { TaskRuntime } from './runtime.ts'
 import type { TaskState } from './task-state.ts'
 
 /** What a task has left of its limits. Absent fields do not bind; nothing is below zero. */
@@ -16,18 +19,35 @@ export function remaining(state: TaskState, spent: Spend): TaskLimits {
   }
 }
 
+/** The budgets that hold for a task's next model call. */
+export function costBudgets({ state, stream, parts }: TaskRuntime): readonly CostBudget[] {
+  const { spent } = stream.summary as TaskSummary
+  const { costUsd: budgetUsd } = state.limits
+  const { costUsd: leftUsd = 0 } = remaining(state, spent)
+  return [
+    ...(budgetUsd === undefined ? [] : [{ scope: 'task' as const, budgetUsd, spentUsd: spent.costUsd, leftUsd }]),
+    ...(parts.ledger?.budgetsOf(state.created.tenant) ?? []),
+  ]
+}
+
+/** The budget with the least left; undefined where none holds. */
+export function leastLeft(budgets: readonly CostBudget[]): CostBudget | undefined {
+  return budgets.reduce<CostBudget | undefined>((least, budget) => (least && least.leftUsd <= budget.leftUsd ? least : budget), undefined)
+}
+
 /**
  * Refuses the next model call once a limit is reached.
  *
- * @throws BatonError `LIMIT_REACHED` with `details.limit`
+ * @throws BatonError `LIMIT_REACHED` with `details.limit`, and `details.scope` where that is the cost
  */
-export function checkLimits(state: TaskState, spent: Spend, activeMs: number): void {
-  const left = remaining(state, spent)
-  for (const limit of ['steps', 'costUsd', 'tokens'] as const) {
-    // With nothing to spend from the beginning, models that cost nothing may still be called; the router leaves out the others.
-    const freeOnly = limit === 'costUsd' && state.limits.costUsd === 0 && spent.costUsd === 0
-    if (left[limit] === 0 && !freeOnly) throw limitReached(limit, state.limits[limit] as number)
-  }
+export function checkLimits(runtime: TaskRuntime, activeMs: number): void {
+  const { state, stream } = runtime
+  const left = remaining(state, (stream.summary as TaskSummary).spent)
+  if (left.steps === 0) throw limitReached('steps', state.limits.steps as number)
+  // With nothing to spend from the beginning, models that cost nothing may still be called; the router leaves out the others.
+  const usedUp = costBudgets(runtime).find(({ leftUsd, budgetUsd, spentUsd }) => leftUsd === 0 && !(budgetUsd === 0 && spentUsd === 0))
+  if (usedUp) throw budgetUsedUp(usedUp, state.created.tenant)
+  if (left.tokens === 0) throw limitReached('tokens', state.limits.tokens as number)
   if (left.timeMs !== undefined && activeMs >= left.timeMs) throw limitReached('timeMs', left.timeMs)
 }
 
@@ -39,5 +59,17 @@ export function limitReached(limit: keyof TaskLimits, value: number): BatonError
     {
       details: { limit, value },
     },
+  )
+}
+
+/** The error that ends a run where a budget does not pay for the next call. */
+export function budgetUsedUp({ scope, budgetUsd }: CostBudget, tenant: string | undefined): BatonError {
+  const details = { limit: 'costUsd', value: budgetUsd, scope }
+  if (scope === 'task') return new BatonError('LIMIT_REACHED', limitReached('costUsd', budgetUsd).message, { details })
+  const [whose, field] = scope === 'day' ? ['all tasks', 'perDayUsd'] : [`the tasks of "${tenant}"`, 'perTenantPerDayUsd']
+  return new BatonError(
+    'LIMIT_REACHED',
+    `What ${whose} may cost in a day ($${budgetUsd}) is spent. Raise budgets.${field} of createBaton(), or start again after midnight UTC.`,
+    { details },
   )
 }

@@ -11,7 +11,7 @@ import type { ModelMessage, ModelReply, ModelRequest, ToolDefinition } from '../
 import { ModelError } from '../models/model.ts'
 import type { Route, RouteRequest } from '../models/router.ts'
 import { compact, needsCompaction } from './compaction.ts'
-import { checkLimits, limitReached, remaining } from './limits.ts'
+import { budgetUsedUp, checkLimits, costBudgets, leastLeft } from './limits.ts'
 import type { ActiveRun } from './run-context.ts'
 import { ready } from './run-context.ts'
 import type { TaskRuntime } from './runtime.ts'
@@ -32,8 +32,10 @@ export async function callModel(active: ActiveRun, call: ModelCall = {}): Promis
 }
 
 async function safePoint(active: ActiveRun): Promise<void> {
+  const reading = active.runtime.parts.ledger?.refresh()
+  if (reading !== undefined) await reading
   await ready(active)
-  checkLimits(active.runtime.state, (active.runtime.stream.summary as TaskSummary).spent, active.hold.activeMs)
+  checkLimits(active.runtime, active.hold.activeMs)
 }
 
 function isTooLong(error: unknown): boolean {
@@ -73,7 +75,7 @@ async function breakCircles(active: ActiveRun): Promise<void> {
 async function send(active: ActiveRun, call: ModelCall, includes = 0): Promise<ModelReply> {
   const { runtime } = active
   await safePoint(active)
-  const { parts, stream, projection, state } = runtime
+  const { parts, stream, projection } = runtime
   const { role = 'code', instructions, messages: own, tools, compaction: _, ...options } = call
   const upTo = own ? includes : stream.lastSeq
   if (!own) projection.advance(upTo)
@@ -90,7 +92,7 @@ async function send(active: ActiveRun, call: ModelCall, includes = 0): Promise<M
     ? own.reduce((sum, message) => sum + estimateMessageTokens(message), estimateToolTokens(definitions))
     : projection.tokens + overheadOf(runtime, call)
   const summary = stream.summary as TaskSummary
-  const { costUsd: budgetUsd } = remaining(state, summary.spent)
+  const budgetUsd = leastLeft(costBudgets(runtime))?.leftUsd
   const facts = { taskId: runtime.id, role, request, sensitivity: summary.sensitivity, estimatedTokens, budgetUsd }
   const route = await findRoute(runtime, facts)
 
@@ -111,6 +113,7 @@ async function send(active: ActiveRun, call: ModelCall, includes = 0): Promise<M
     route,
     modelCallId,
     health: parts.health,
+    ...(budgetUsd !== undefined && { leftUsd: () => leastLeft(costBudgets(runtime))?.leftUsd }),
     timing: parts.timing,
     signal: active.signal,
     mintCallId: (index) => `${modelCallId}c${index}`,
@@ -146,10 +149,11 @@ function execute(runtime: TaskRuntime, options: ExecutorOptions): Promise<ModelR
 }
 
 /** Where nothing but the budget keeps every model from taking the call, the limit is what was reached. */
-function throwAsLimit({ state }: TaskRuntime, error: unknown): never {
+function throwAsLimit(runtime: TaskRuntime, error: unknown): never {
   const considered = BatonError.isInstance(error, 'NO_ELIGIBLE_MODEL') ? error.details.considered : undefined
   const overBudget = Array.isArray(considered) && considered.length > 0 && considered.every(({ reason }) => reason === 'over-budget')
-  throw overBudget ? limitReached('costUsd', state.limits.costUsd ?? 0) : error
+  const least = leastLeft(costBudgets(runtime))
+  throw overBudget && least ? budgetUsedUp(least, runtime.state.created.tenant) : error
 }
 
 function finishedDraft({ runtime }: ActiveRun, reply: ModelReply, role: string, cause: string): EventDraft {

@@ -94,7 +94,7 @@ async function untilDone(active: ActiveRun, stop: AbortController, checks: Check
   }
 }
 
-type RunEnd = Pick<EventTypes['run.finished'], 'outcome' | 'text' | 'limit' | 'error'> & {
+type RunEnd = Pick<EventTypes['run.finished'], 'outcome' | 'text' | 'limit' | 'limitScope' | 'error'> & {
   /** The last seq when the agent's turn began: a message behind it may be news to the agent. */
   readonly begunAt?: number
 }
@@ -153,7 +153,10 @@ function endOf({ runtime, signal }: ActiveRun, error: unknown): RunEnd {
   const cancelled = runtime.state.run?.cancelled
   if (cancelled) return { outcome: 'cancelled', text: cancelled.reason ?? '' }
   if (!BatonError.isInstance(cause)) return { outcome: 'failed', text: '', error: { code: 'AGENT_FAILED', message: messageOf(cause) } }
-  if (cause.code === 'LIMIT_REACHED') return { outcome: 'limit', text: cause.message, limit: cause.details.limit as 'steps' }
+  if (cause.code === 'LIMIT_REACHED') {
+    const { limit, scope = limit === 'costUsd' ? 'task' : undefined } = cause.details
+    return { outcome: 'limit', text: cause.message, limit: limit as 'steps', ...(scope !== undefined && { limitScope: scope as 'task' }) }
+  }
   return { outcome: 'failed', text: '', error: record(cause) }
 }
 

@@ -5,7 +5,7 @@ import { BatonError } from '../errors.ts'
 import type { BlobStore } from '../events/blob-store.ts'
 import type { Actor } from '../events/envelope.ts'
 import type { Event, EventDraft, LoggedEvent } from '../events/event.ts'
-import type { EventStore } from '../events/event-store.ts'
+import type { EventStore, TaskSummary } from '../events/event-store.ts'
 import type { EventStream } from '../events/event-stream.ts'
 import { createEventStream } from '../events/event-stream.ts'
 import type { TaskLimits } from '../events/task-events.ts'
@@ -16,6 +16,7 @@ import type { Router } from '../models/router.ts'
 import type { Classifier } from '../models/sensitivity.ts'
 import type { SandboxProvider } from '../sandbox/sandbox.ts'
 import type { Policy, Tool } from '../tools/tool.ts'
+import type { SpendLedger } from './budgets.ts'
 import type { ActiveRun } from './run-context.ts'
 import type { RunSlots } from './run-slots.ts'
 import type { TaskState } from './task-state.ts'
@@ -35,6 +36,8 @@ export interface BatonParts {
   readonly classifier: Classifier | undefined
   readonly health: ModelHealthBook
   readonly timing: ModelTiming
+  /** Absent where there are no budgets. */
+  readonly ledger: SpendLedger | undefined
   readonly slots: RunSlots
   readonly stuck: StuckOptions
   readonly maxToolOutputBytes: number
@@ -103,6 +106,7 @@ export function createTaskRuntime(
         state.apply(event)
         folds.projection.apply(event)
         folds.stuck.apply(event)
+        if (event.type === 'model.finished' || event.type === 'model.failed') parts.ledger?.note(stream.summary as TaskSummary)
       },
     },
   })

@@ -86,6 +86,7 @@ async function openOrCreate(host: SubTaskHost, active: ActiveRun, { childId, key
     checks: [...(spec.checks ?? [])],
     limits,
     priority: created.priority,
+    ...(created.tenant !== undefined && { tenant: created.tenant }),
   }
   return host.create(given, { id: childId, parent: { taskId: runtime.id, key }, ...(sandbox && { sandbox }) })
 }

@@ -44,6 +44,8 @@ export const TaskSpec = z.strictObject({
   priority: z.int().default(0),
   /** Words of your own, kept with the task. */
   metadata: z.record(z.string(), z.string()).optional(),
+  /** On whose account it is, for `budgets.perTenantPerDayUsd` of the Baton; its sub-tasks are too. */
+  tenant: text.optional(),
 })
 export type TaskSpec = z.input<typeof TaskSpec>
 

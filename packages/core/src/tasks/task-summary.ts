@@ -77,6 +77,7 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
         autonomy: event.data.autonomy,
         sensitivity: event.data.sensitivity,
         ...(event.data.metadata && { metadata: event.data.metadata }),
+        ...(event.data.tenant !== undefined && { tenant: event.data.tenant }),
         ...(event.data.parent && { parentId: event.data.parent.taskId }),
       }
     case 'task.closed':
@@ -119,9 +120,20 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
       return raised(summary, event.data.sensitivity)
     default: {
       const spent = spendOf(event)
-      return spent && { spent: addSpend(summary.spent, spent) }
+      return (
+        spent && {
+          spent: addSpend(summary.spent, spent),
+          ...(spent.costUsd > 0 && { today: costToday(summary.today, event.time, spent.costUsd) }),
+        }
+      )
     }
   }
+}
+
+/** A clock that was set back opens no new day. */
+function costToday(today: TaskSummary['today'], time: string, costUsd: number): TaskSummary['today'] {
+  const day = time.slice(0, 10)
+  return today && day <= today.day ? { day: today.day, costUsd: today.costUsd + costUsd } : { day, costUsd }
 }
 
 function added(summary: TaskSummary, event: Event, kind: WaitingItem['kind'], id: string, text: string): WaitingItem[] {
