@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { lstat, readFile, readlink, realpath, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { lstat, readdir, readFile, readlink, realpath, rm, rmdir } from 'node:fs/promises'
+import { dirname, join, relative, sep } from 'node:path'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import { extract } from 'tar-stream'
@@ -129,12 +129,15 @@ export async function applyChanges(
   changes: readonly FoundChange[],
   options: Abortable,
 ): Promise<ApplyResult & { readonly baseline: readonly BaselineFile[] }> {
+  const root = await realpath(path)
   const after = new Map(baseline.map((file) => [file.path, file]))
+  const leaving = new Set(changes.filter(({ now }) => !now).map((change) => change.path))
   const conflicts: string[] = []
   const needed: FoundChange[] = []
   for (const change of changes) {
-    const there = await fingerprintOf(join(path, change.path), change.path)
-    if (!same(there, change.now)) {
+    const there = await fingerprintOf(join(root, change.path), change.path)
+    if (await isObstructed(root, change, leaving)) conflicts.push(change.path)
+    else if (!same(there, change.now)) {
       if (same(there, after.get(change.path))) needed.push(change)
       else conflicts.push(change.path)
     }
@@ -143,9 +146,34 @@ export async function applyChanges(
   }
   if (conflicts.length > 0) return { applied: [], conflicts, baseline }
   const written = needed.filter(({ now }) => now).map((change) => change.path)
-  if (written.length > 0) await unpackLocal(await realpath(path), sandbox.pack({ ...options, paths: written }), options)
-  for (const { path: gone, now } of needed) if (!now) await rm(join(path, gone), { force: true })
+  // First of all what goes, since a folder may come where a file was, or a file where a folder was.
+  for (const { path: gone, now } of needed) if (!now) await remove(root, gone)
+  if (written.length > 0) await unpackLocal(root, sandbox.pack({ ...options, paths: written }), options)
   return { applied: changes.map(({ path: changed, change }) => ({ path: changed, change })), conflicts: [], baseline: [...after.values()] }
+}
+
+/** Whether something of a person's is in the way: a folder that is a link now, or a folder with other files where a file should be. */
+async function isObstructed(root: string, { path, now }: FoundChange, leaving: ReadonlySet<string>): Promise<boolean> {
+  for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) {
+    const stats = await lstat(join(root, folder)).catch(() => undefined)
+    if (stats?.isSymbolicLink() && !leaving.has(folder)) return true
+  }
+  if (!now || !(await lstat(join(root, path)).catch(() => undefined))?.isDirectory()) return false
+  for (const entry of await readdir(join(root, path), { recursive: true, withFileTypes: true })) {
+    const inside = relative(root, join(entry.parentPath, entry.name)).split(sep).join('/')
+    if (!entry.isDirectory() && !leaving.has(inside)) return true
+  }
+  return false
+}
+
+/** Removes a file, and the folders that are empty without it. */
+async function remove(root: string, path: string): Promise<void> {
+  await rm(join(root, path), { force: true })
+  try {
+    for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) await rmdir(join(root, folder))
+  } catch {
+    // Not empty, so it stays.
+  }
 }
 
 function sha256(data: Uint8Array): string {

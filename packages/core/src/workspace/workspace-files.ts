@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import * as fs from 'node:fs'
-import { lstat, readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { lstat, readdir, readFile, realpath, stat } from 'node:fs/promises'
+import { join, sep } from 'node:path'
 import { promisify } from 'node:util'
 import type { Ignore } from 'ignore'
 import ignore from 'ignore'
@@ -34,13 +34,20 @@ export async function checkWorkspace(path: string): Promise<void> {
   }
 }
 
-/** The AGENTS.md of a workspace, where it has one. */
+/** The AGENTS.md of a workspace, where it has one. A link that leads out of the workspace is not followed: what is there was not meant for a model. */
 export async function readInstructions(path: string): Promise<{ source: string; text: string; truncated?: boolean }[]> {
-  const file = join(path, 'AGENTS.md')
-  const bytes = await readFile(file).catch(() => undefined)
+  const bytes = await readInside(path, 'AGENTS.md').catch(() => undefined)
   if (!bytes) return []
   const truncated = bytes.length > maxInstructionBytes
-  return [{ source: 'AGENTS.md', text: bytes.subarray(0, maxInstructionBytes).toString('utf8'), ...(truncated && { truncated }) }]
+  // A character that is cut in two is left out.
+  const text = new TextDecoder().decode(bytes.subarray(0, maxInstructionBytes), { stream: truncated })
+  return [{ source: 'AGENTS.md', text, ...(truncated && { truncated }) }]
+}
+
+async function readInside(root: string, name: string): Promise<Uint8Array | undefined> {
+  const file = await realpath(join(root, name))
+  if (!file.startsWith(`${await realpath(root)}${sep}`) || !(await stat(file)).isFile()) return undefined
+  return readFile(file)
 }
 
 /**
@@ -49,7 +56,9 @@ export async function readInstructions(path: string): Promise<{ source: string; 
  * `.gitignore` files itself otherwise.
  */
 export async function listWorkspaceFiles(path: string): Promise<readonly string[]> {
-  const listed = (await listWithGit(path)) ?? (await listByHand(path))
+  const byGit = await listWithGit(path)
+  // A folder that a repository around it ignores has no files by git, and is a workspace nevertheless.
+  const listed = byGit && byGit.length > 0 ? byGit : await listByHand(path)
   const present = await Promise.all(listed.map(async (file) => ((await isFileOrLink(join(path, file))) ? file : undefined)))
   return present.filter((file) => file !== undefined)
 }
