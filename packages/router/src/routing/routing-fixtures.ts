@@ -1,0 +1,35 @@
+import type { Model, ModelHealth, ModelInfo, RouteRequest } from '@baton-sdk/core'
+
+/** Facts of a model that may and can take everything. */
+const able: ModelInfo = {
+  contextWindow: 200_000,
+  capabilities: { tools: true, images: true, jsonSchema: true, reasoning: true, fim: true },
+  price: { input: 1, output: 10, cachedInput: 0.1 },
+  location: 'local',
+}
+
+/** A model that may not be called. */
+export function modelOf(id: string, info: { [K in keyof ModelInfo]?: ModelInfo[K] | undefined } = {}): Model {
+  return {
+    id,
+    info: Object.fromEntries(Object.entries({ ...able, ...info }).filter(([, value]) => value !== undefined)) as unknown as ModelInfo,
+    generate() {
+      throw new Error(`${id} was called`)
+    },
+  }
+}
+
+/** A question for a router. */
+export function requestOf(
+  changes: Partial<RouteRequest & { readonly health: ReadonlyMap<string, ModelHealth> }> = {},
+): RouteRequest & { readonly health: ReadonlyMap<string, ModelHealth> } {
+  return {
+    taskId: 'task',
+    role: 'code',
+    request: { messages: [{ role: 'user', parts: [{ type: 'text', text: 'hello' }] }] },
+    sensitivity: 'internal',
+    estimatedTokens: 1_000,
+    health: new Map(),
+    ...changes,
+  }
+}
