@@ -8,7 +8,9 @@ export const Budgets = z.strictObject({
   /** US dollars per day, over all tasks. */
   perDayUsd: usd.optional(),
   /** US dollars per day over the tasks of a tenant: the same for each, or by name. A tenant without a name in it, and a task without a tenant, are held by `perDayUsd` alone. */
-  perTenantPerDayUsd: z.union([usd, z.record(z.string().min(1, 'expected the name of a tenant'), usd)]).optional(),
+  perTenantPerDayUsd: z
+    .union([usd, z.record(z.string().min(1), usd)], 'expected US dollars of at least 0, or an object with as much for each tenant')
+    .optional(),
 })
 export type Budgets = z.infer<typeof Budgets>
 

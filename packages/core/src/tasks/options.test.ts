@@ -40,6 +40,9 @@ describe('createBaton', () => {
     ['classifier', { classifier: () => 'public' }],
     ['actor.kind', { actor: { kind: 'robot', id: 'x' } }],
     ['concurrency', { concurrency: 0 }],
+    ['budgets.perDayUsd', { budgets: { perDayUsd: -1 } }],
+    ['budgets.perTenantPerDayUsd', { budgets: { perTenantPerDayUsd: { acme: '5' } } }],
+    ['budgets', { budgets: { perMonthUsd: 1 } }],
     ['timing.firstChunkMs', { timing: { firstChunkMs: -1 } }],
     ['stuck.nudgeAfter', { stuck: { nudgeAfter: 1 } }],
     ['stuck.pauseAfter', { stuck: { nudgeAfter: 6 } }],
@@ -91,6 +94,7 @@ describe('Baton', () => {
     ['limits.costUsd', { goal: 'x', limits: { costUsd: -1 } }],
     ['limits', { goal: 'x', limits: { cost: 1 } }],
     ['priority', { goal: 'x', priority: 'high' }],
+    ['tenant', { goal: 'x', tenant: '' }],
     ['metadata.a', { goal: 'x', metadata: { a: 1 } }],
     ['title', { goal: 'x', title: 'y' }],
   ])('.createTask names what is wrong: %s', async (field, spec) => {
