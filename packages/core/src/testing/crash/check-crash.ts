@@ -127,7 +127,7 @@ function checkLead(log: readonly Event[]): void {
   assert.equal(remarks.length, 1)
   assert.equal(of(log, 'task.delegated').length, 1)
   assert.equal(of(log, 'task.settled').length, 1)
-  assert.equal(of(log, 'question.asked').length, 2)
+  assert.equal(of(log, 'question.asked').length, 3)
   assert.equal(of(log, 'approval.requested').length - interruptedDeploys(log), 1, 'an approval is asked for once')
   const decided = of(log, 'approval.decided')[0]?.seq ?? Number.POSITIVE_INFINITY
   const deploys = new Set(

@@ -4,7 +4,7 @@ import { createFileEventStore } from '../../events/file-event-store.ts'
 import { createBaton } from '../../tasks/baton.ts'
 import type { Task } from '../../tasks/task.ts'
 import { linesOf } from './check-crash.ts'
-import { approvedInput, placesIn, remark, signature } from './crash-scenario.ts'
+import { approvedInput, lastQuestion, placesIn, remark, signature } from './crash-scenario.ts'
 
 /** People who watch the task from another process than its driver's: they approve, answer, and say something once. */
 export interface CrashPeople {
@@ -41,11 +41,12 @@ async function attend(task: Task, spokenBefore: boolean, hasDied: () => boolean)
       await unlessLate(task.approve(event.data.approvalId, { input: approvedInput }))
     }
     if (event.type === 'question.asked' && waits(event.data.questionId)) {
-      const signing = event.data.text === 'Who signs?'
-      // Said while the agent waits for an answer: it is heard in the turn after.
-      if (signing && !spoken) await unlessLate(task.send(remark))
-      spoken ||= signing
-      await unlessLate(task.answer(event.data.questionId, signing ? signature : 'blue'))
+      const { questionId, text } = event.data
+      if (text === lastQuestion && !spoken) {
+        await unlessLate(task.send(remark))
+        spoken = true
+      }
+      await unlessLate(task.answer(questionId, text === 'Who signs?' ? signature : 'blue'))
     }
   }
 }

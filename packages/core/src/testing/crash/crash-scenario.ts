@@ -44,6 +44,7 @@ export function crashTask(dir: string): TaskSpec {
 /** What a person says while it runs, and to its question. */
 export const remark = 'Also greet the world.'
 export const signature = 'Ada'
+export const lastQuestion = 'Anything else?'
 
 /** Files of the sandbox at the end, as the plans below make them. */
 export const finalFiles: Readonly<Record<string, string>> = {
@@ -98,10 +99,17 @@ export function createCrashAgents(): readonly Agent[] {
       const part = await context.delegate({ goal: 'helper', agent: 'helper', shareSandbox: true }, { key: 'part' })
       const who = await context.ask('Who signs?', { key: 'sign' })
       await sign(context, who)
+      // What is said now is said when the model has given its last answer: only a prompt of its own can bring it up.
+      if (await wasChecked(context)) await context.ask(lastQuestion, { key: 'else' })
       return { text: `${text} ${part.text} Signed by ${who}.` }
     },
   }
   return [lead, createModelAgent({ name: 'helper' })]
+}
+
+async function wasChecked({ events }: AgentContext): Promise<boolean> {
+  for await (const { type } of events.read()) if (type === 'check.finished') return true
+  return false
 }
 
 /** A call of the agent's own: after an interruption it makes another one, knowingly. */
