@@ -1,4 +1,6 @@
 import type { Model, ModelHealth, ModelInfo, RouteRequest } from '@baton-sdk/core'
+import type { RoutingPolicy } from './policy.ts'
+import { createRouter } from './router.ts'
 
 /** Facts of a model that may and can take everything. */
 const able: ModelInfo = {
@@ -32,4 +34,29 @@ export function requestOf(
     health: new Map(),
     ...changes,
   }
+}
+
+/** What a router over these models decides by a policy: `model: reason: detail` for each, in order of rank. */
+export async function decide(
+  models: readonly Model[],
+  policy: RoutingPolicy,
+  changes: Parameters<typeof requestOf>[0] = {},
+): Promise<string[]> {
+  const { considered } = await createRouter({ models, policy }).route(requestOf(changes))
+  return considered.map(({ model, reason, detail }) => `${model}: ${reason}${detail === undefined ? '' : `: ${detail}`}`)
+}
+
+/** The same in short: the ids in the order in which they are tried. */
+export async function orderOf(
+  models: readonly Model[],
+  policy: RoutingPolicy,
+  changes: Parameters<typeof requestOf>[0] = {},
+): Promise<string[]> {
+  const { attempts } = await createRouter({ models, policy }).route(requestOf(changes))
+  return attempts.map(({ model }) => model.id)
+}
+
+/** A model that calls made as fast as this. */
+export function measured(firstChunkMs: number, tokensPerSecond?: number): ModelHealth {
+  return { breaker: 'closed', failuresInARow: 0, firstChunkMs, tokensPerSecond }
 }
