@@ -15,6 +15,8 @@ const printed: Record<string, RegExp> = {
   'tool.ts':
     /^invalid \| The input does not fit the tool "count_lines":\n- glob: expected a plain glob such as src\/\*\.ts \| undefined\nok \| 2 lines \| \{ lines: 2 \}\n$/,
   'sandbox.ts': /^isolation: (process|none)\nexited 3 hello from \S+\ntimeout\nkey:\nPATH_OUTSIDE_WORKDIR\n$/,
+  'confidentiality.ts':
+    /^confidential \[ \{ kind: 'secret', offset: 12, length: 15 \} \]\nrestricted\nsettings: confidential \[.*\]\ncloud\/model: failed, NO_ELIGIBLE_MODEL\nsettings: .*\nconnect: public \[\]\nredacted\/cloud\/model: done, Done\.\n$/,
   'release-agent.ts': /^releaser: The tests pass\. Releasing a minor version\.\nReleased a minor version\.\n$/,
 }
 

@@ -59,12 +59,12 @@ export function findAssignments(text: string, lower: string): Finding[] {
       continue
     }
     findings.push({
-      kind: /^[A-Za-z0-9+/]{86}==$/.test(found.value) ? 'azure-storage-key' : 'secret',
+      kind: found.value.length === 88 && /^[A-Za-z0-9+/]{86}==$/.test(found.value) ? 'azure-storage-key' : 'secret',
       offset: found.offset,
       length: found.value.length,
     })
-    done = found.offset
-    anyPart.lastIndex = found.offset
+    done = found.offset + found.value.length
+    anyPart.lastIndex = done
   }
   return findings
 }

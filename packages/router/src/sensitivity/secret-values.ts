@@ -6,17 +6,26 @@ import { splitCase } from './secret-names.ts'
 export type ValueForm = 'quoted' | 'bare' | 'prose'
 
 const uuid = /^\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?$/i
-const hash = /^(?:sha(?:1|224|256|384|512)|md5|h1|blake\w*)[-:=]|^\$(?:2[aby]|argon2\w*|5|6|pbkdf2[\w-]*|scrypt)\$|^0x[0-9a-f]+$/i
+const hash = /^(?:sha(?:1|224|256|384|512)|md5|h1|blake\w*)[-:=]|^\$(?:2[aby]|argon2\w*|5|6|pbkdf2[\w-]*|scrypt)\$/i
 const encoded = /^(?:data:|iVBORw0KGgo|AGFzbQ|d09GMg|PHN2Zy|R0lGOD|\/9j\/|ssh-(?:rsa|ed25519|dss) |AAAA[BC]3Nza|Ag[A-D][\w+/]{300})/
 const hexOnly = /^[0-9a-f]+$/i
 const expression = /[()[\]{}|<>]|::|->|=>|\.\.|^[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)+$|^\//
 
+/** Nothing that could make it a reference, an expression or a path. */
+const plain = /^[A-Za-z0-9_+]+={0,2}$/
+const address = /^0x[0-9a-f]+$/i
+
+function mayBeSecret(value: string, form: ValueForm): boolean {
+  if (/\s/.test(value) || isReference(value) || uuid.test(value) || hash.test(value)) return false
+  if (form !== 'quoted' && expression.test(value)) return false
+  return !/^\w+:\/\/|^\.{0,2}\/[\w.-]+\//.test(value)
+}
+
 /** Whether a value that was assigned to a name is a secret rather than a placeholder, reference, id, hash, path or phrase. */
 export function isSecretValue(value: string, strength: NameStrength, form: ValueForm): boolean {
-  if (value.length < 8 || value.length > 4096 || /\s/.test(value)) return false
-  if (isReference(value) || isPlaceholder(value) || uuid.test(value) || hash.test(value) || encoded.test(value)) return false
-  if (form !== 'quoted' && expression.test(value)) return false
-  if (/^\w+:\/\/|^\.{0,2}\/[\w.-]+\//.test(value) || (isWordy(value) && !isWordyPassword(value, strength, form))) return false
+  if (value.length < 8 || value.length > 4096 || isPlaceholder(value)) return false
+  if (!plain.test(value) && !mayBeSecret(value, form)) return false
+  if (address.test(value) || encoded.test(value) || (isWordy(value) && !isWordyPassword(value, strength, form))) return false
   if (strength === 'password') return isPassword(value, form) || isToken(value)
   if (strength === 'token') return isToken(value) || (form !== 'prose' && isStrongPassword(value))
   return isRandomKey(value)
@@ -75,17 +84,21 @@ function hasOddCase(value: string): boolean {
   return turns / value.length > 0.18
 }
 
+const counted = 256
 const counts = new Uint16Array(128)
+/** What the sum of n·log2(n) over the counts grows by when one grows to n. */
+const growth = Float64Array.from({ length: counted + 1 }, (_, n) => (n < 2 ? 0 : n * Math.log2(n) - (n - 1) * Math.log2(n - 1)))
 
-/** Bits per character, from the value's own frequencies; of what is ASCII in its first 256 characters. */
+/** Bits per character, from the value's own frequencies; of its first 256 characters, and of the last seven bits of each. */
 function entropy(value: string): number {
   counts.fill(0)
-  const length = Math.min(value.length, 256)
+  const length = Math.min(value.length, counted)
+  let sum = 0
   for (let at = 0; at < length; at++) {
-    const code = value.charCodeAt(at)
-    if (code < 128) counts[code] = (counts[code] as number) + 1
+    const code = value.charCodeAt(at) & 127
+    const count = (counts[code] as number) + 1
+    counts[code] = count
+    sum += growth[count] as number
   }
-  let bits = 0
-  for (const count of counts) if (count > 0) bits -= (count / length) * Math.log2(count / length)
-  return bits
+  return Math.log2(length) - sum / length
 }
