@@ -193,7 +193,6 @@ describe('a task whose process is killed', () => {
       `${died} kills in ${crashes.length} runs, ${crashes.filter(({ interrupted }) => interrupted > 0).length} with interrupted calls`,
     )
     expect(died).toBeGreaterThanOrEqual(100)
-    expect(crashes.filter(({ interrupted }) => interrupted > 0).length).toBeGreaterThan(0)
     expect(crashes.filter(({ deaths }) => deaths.length > 1).length).toBeGreaterThan(5)
   })
 })
