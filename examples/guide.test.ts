@@ -10,6 +10,7 @@ const printed: Record<string, RegExp> = {
     /^ask ok add\nshell waits: this task is supervised, and the tool can run commands\nshell ok cleaned\n\[exit code 0\]\ndone It is called add now\.\n$/,
   'delegate.ts':
     /^done: Looks fine\.\ndone: Looks fine\.\n2 model calls\nReview the (parser|printer)\. true\nReview the (parser|printer)\. true\n$/,
+  'execution.ts': /^one\/slow HEDGED\ntwo\/quick \$0\.006 Hello!\ndone\nlimit costUsd tenant 0\.006\n$/,
   'follow-events.ts': /^said: Hello\.\n2 system driver\.claimed\n3 system run\.started\n[\s\S]*\d system run\.finished\nidle done\n$/,
   'plugin-event.ts': /^true coder https:\/\/preview\.example\.com\n$/,
   'tool.ts':
