@@ -29,6 +29,8 @@ export interface Choice {
   readonly detail?: string | undefined
   /** Judges the reply before it is used; the next choice is tried where it says no. */
   readonly accept?: Attempt['accept']
+  /** When the next choice is asked beside this one. Default: what the router was told. */
+  readonly hedgeAfterMs?: Attempt['hedgeAfterMs']
 }
 
 /**

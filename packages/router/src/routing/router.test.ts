@@ -70,6 +70,7 @@ describe('createRouter', () => {
     [{ models: [a], policy: { rank: 1 } }, 'policy: expected a routing policy, such as cheapest()'],
     [{ models: [a], expectedOutputTokens: 0 }, 'expectedOutputTokens'],
     [{ models: [a], hedge: true }, 'hedge'],
+    [{ models: [a], hedgeAfterMs: -1 }, 'hedgeAfterMs'],
     [
       { models: [modelOf('cloud', { location: 'public' }), modelOf('own', { location: 'private' })], serves: 'restricted' },
       /serves: no model is cleared for restricted content\..*cloud: not-cleared.*own: not-cleared/,
@@ -92,6 +93,18 @@ describe('createRouter', () => {
         { model: 'a', rank: 2, reason: 'in-order' },
       ],
     })
+  })
+
+  it('hedges where it is told to, and as a choice of the policy says', async () => {
+    const policy: RoutingPolicy = {
+      name: 'p',
+      rank: (all) => all.map((candidate) => ({ candidate, reason: 'p', ...(candidate.model === a && { hedgeAfterMs: 50 }) })),
+    }
+    const { attempts } = await createRouter({ models: [a, b], policy, hedgeAfterMs: 2_000 }).route(requestOf())
+    expect(attempts).toEqual([
+      { model: a, hedgeAfterMs: 50 },
+      { model: b, hedgeAfterMs: 2_000 },
+    ])
   })
 
   it('puts roles before the policy', async () => {

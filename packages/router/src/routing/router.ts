@@ -1,4 +1,4 @@
-import type { Consideration, Model, ModelMessage, Route, RouteRequest, Router } from '@baton-sdk/core'
+import type { Attempt, Consideration, Model, ModelMessage, Route, RouteRequest, Router } from '@baton-sdk/core'
 import { BatonError, checkAvailability, eligibleModels, estimateRequestTokens, ModelInfo, parseOptions } from '@baton-sdk/core'
 import { z } from 'zod'
 import { nearestNames } from '../nearest-names.ts'
@@ -19,6 +19,11 @@ export interface RouterOptions {
   readonly policy?: RoutingPolicy | undefined
   /** Tokens that an answer is expected to have, for estimates of cost and time. Default: 800. */
   readonly expectedOutputTokens?: number | undefined
+  /**
+   * Milliseconds without a first chunk after which the next model is asked beside the first, where a choice of the policy says nothing else. That
+   * costs a second prompt now and then; see `hedgeAfterMs` of `Attempt`. Default: never.
+   */
+  readonly hedgeAfterMs?: number | undefined
   /**
    * The highest label that the product has to be able to work with. Where no model is cleared for it, creating the router fails rather than the
    * first call with such content. Default: not checked.
@@ -44,6 +49,7 @@ const Options = z.strictObject({
   roles: RolesSchema.optional(),
   policy: PolicySchema.default(inOrder),
   expectedOutputTokens: z.int().positive().default(800),
+  hedgeAfterMs: z.number().nonnegative().optional(),
   serves: z.enum(['public', 'internal', 'confidential', 'restricted']).optional(),
 })
 
@@ -56,7 +62,7 @@ const Options = z.strictObject({
  * (the nearest are told), no model that is cleared for `serves`.
  */
 export function createRouter(options: RouterOptions): Router {
-  const { roles, policy: otherwise, expectedOutputTokens, serves, models } = parseOptions('createRouter', Options, options)
+  const { roles, policy: otherwise, expectedOutputTokens, hedgeAfterMs, serves, models } = parseOptions('createRouter', Options, options)
   const policy = roles ? byRole(roles, otherwise) : otherwise
   checkNames(models, policy)
   if (serves) checkServes(models, serves)
@@ -66,7 +72,7 @@ export function createRouter(options: RouterOptions): Router {
       const { eligible, refused } = eligibleModels(models, request)
       const asked = routingRequest(request, expectedOutputTokens)
       const candidates = eligible.map((model) => createCandidate(model, asked))
-      return routeOf(candidates, await policy.rank(candidates, asked), refused, policy)
+      return routeOf(candidates, await policy.rank(candidates, asked), { refused, policy, hedgeAfterMs })
     },
     observe: (outcome) => policy.observe?.(outcome),
   }
@@ -122,9 +128,9 @@ function unseenTokens(messages: readonly ModelMessage[], all: number): number {
 function routeOf(
   candidates: readonly Candidate[],
   ranking: readonly Choice[],
-  refused: readonly Consideration[],
-  policy: RoutingPolicy,
+  options: { readonly refused: readonly Consideration[]; readonly policy: RoutingPolicy; readonly hedgeAfterMs: number | undefined },
 ): Route {
+  const { refused, policy } = options
   const left = new Set(candidates)
   const now: Placed[] = []
   const later: Placed[] = []
@@ -143,9 +149,15 @@ function routeOf(
   const detail = `${policy.name} did not rank it`
   for (const { model } of left) considered.push({ model: model.id, reason: 'left-out', detail })
   return {
-    attempts: placed.map(({ choice: { candidate, accept } }) => (accept ? { model: candidate.model, accept } : { model: candidate.model })),
+    attempts: placed.map(({ choice }) => attemptOf(choice, options.hedgeAfterMs)),
     considered: considered.concat(refused),
   }
+}
+
+function attemptOf({ candidate: { model }, accept, hedgeAfterMs }: Choice, otherwiseMs: number | undefined): Attempt {
+  const afterMs = hedgeAfterMs ?? otherwiseMs
+  if (afterMs === undefined) return accept ? { model, accept } : { model }
+  return accept ? { model, accept, hedgeAfterMs: afterMs } : { model, hedgeAfterMs: afterMs }
 }
 
 interface Placed {
