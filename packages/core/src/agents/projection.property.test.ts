@@ -187,14 +187,16 @@ describe('compaction', () => {
     })
   })
 
-  it('gives the same prompt to whoever goes on with the task', async () => {
-    const { task, model, baton, run } = await long(25)
+  it.each([0.2, 0])('gives the same prompt to whoever goes on with the task, with %s of the window kept', async (keep) => {
+    const { task, model, baton, run } = await long(24, createModelAgent({ compaction: { keep } }))
     await run.result
     await task.close()
     const again = await baton().openTask(task.id)
     await again.start().result
     const [before, after] = model.requests.filter((request) => !isSummary(request)).slice(-2)
     expect(after?.messages.slice(0, before?.messages.length)).toEqual(before?.messages)
+    // Nothing but the last answer and the word to go on has come to it.
+    expect(after?.messages).toHaveLength((before?.messages.length ?? 0) + 2)
     expect(after?.messages.at(-1)).toMatchObject({ role: 'user', parts: [{ text: 'Go on with the task.' }] })
   })
 

@@ -98,6 +98,22 @@ describe('a run', () => {
     expect((await typesOf(task)).at(-1)).toBe('run.finished')
   })
 
+  it('keeps model calls that an agent makes at the same time apart, and their tool calls', async () => {
+    const agent = own(async (context) => {
+      const ask = (text: string) => context.model({ messages: [{ role: 'user', parts: [{ type: 'text', text }] }], tools: ['look'] })
+      const replies = await Promise.all([ask('a'), ask('b'), ask('c')])
+      const results = await Promise.all(replies.flatMap(({ toolCalls }) => toolCalls.map((call) => context.tool(call))))
+      return { text: results.map(({ output }) => output).join() }
+    })
+    const { baton } = scriptedBaton((_request, call) => calling(['look', { id: `${call}` }]), {
+      tools: [instantTool('look')],
+      agents: [agent],
+    })
+    const task = await baton.createTask({ goal: 'x' })
+    expect((await task.start().result).text.split(',').sort()).toEqual(['look 1', 'look 2', 'look 3'])
+    expect((await eventsOfType(task, 'model.called')).map(({ data }) => data.modelCallId).sort()).toEqual(['m1', 'm2', 'm3'])
+  })
+
   it('refuses an agent that acts after its run is over', async () => {
     let kept: Parameters<Agent['run']>[0] | undefined
     const agent = own(async (context) => {

@@ -1,7 +1,12 @@
-import { describe, expect, it } from 'vitest'
+import { existsSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import type { Agent } from '../agents/agent.ts'
 import { createMemoryEventStore } from '../events/memory-event-store.ts'
 import { createLocalSandboxProvider } from '../sandbox/local-sandbox.ts'
 import { calling, eventsOfType, happens, instantTool, linesOf, probeTool, scriptedBaton, typesOf } from '../testing/task-fixtures.ts'
+import type { ToolContext } from '../tools/tool.ts'
 import { createBaton } from './baton.ts'
 
 const lost = expect.objectContaining({ code: 'LOST_OWNERSHIP' })
@@ -59,29 +64,32 @@ describe('a second driver', () => {
         yield* []
       },
     }
-    const asked = Promise.withResolvers<void>()
-    const answer = Promise.withResolvers<void>()
-    const sandboxes = [createLocalSandboxProvider({ isolation: 'none' })]
-    const script = [
-      async () => {
-        asked.resolve()
-        await answer.promise
-        return { text: 'Done.' }
+    const ready = Promise.withResolvers<void>()
+    const goOn = Promise.withResolvers<void>()
+    const open = { ...instantTool('open'), run: async (_: unknown, { sandbox }: ToolContext) => (await sandbox()).workdir }
+    const agent: Agent = {
+      name: 'own',
+      async run(context) {
+        await context.tool({ callId: 'open', tool: 'open', input: {} })
+        ready.resolve()
+        await goOn.promise
+        return { text: '' }
       },
-    ]
-    const first = scriptedBaton(script, { store: deaf, sandboxes }).baton
-    const task = await first.createTask({ goal: 'x', checks: ['true'] })
+    }
+    const silent: Agent = { name: 'own', run: () => new Promise(() => {}) }
+    const trace = join(tmpdir(), `baton-trace-${process.pid}`)
+    onTestFinished(() => rmSync(trace, { force: true }))
+    const sandboxes = [createLocalSandboxProvider({ isolation: 'none' })]
+    const first = createBaton({ agents: [agent], tools: [open], store: deaf, sandboxes })
+    const task = await first.createTask({ goal: 'x', checks: [`echo ran >> ${trace}`] })
     const run = task.start()
-    await asked.promise
-    const observer = await createBaton({ store }).openTask(task.id, { as: 'observer' })
-    // Takes over between the reply and the check.
-    const taken = happens(observer, 'model.finished').then(() =>
-      scriptedBaton([], { store, sandboxes, agents: [{ name: 'coder', run: () => new Promise(() => {}) }] }).baton.openTask(task.id),
-    )
-    answer.resolve()
-    await taken
+    await ready.promise
+    const second = createBaton({ agents: [silent], tools: [open], store, sandboxes })
+    const mine = await second.openTask(task.id)
+    goOn.resolve()
     await expect(run.result).rejects.toThrow(lost)
-    expect(await eventsOfType(observer, 'check.finished')).toEqual([])
+    expect(existsSync(trace)).toBe(false)
+    await mine.end()
   })
 
   it('may take a task back and forth', async () => {
