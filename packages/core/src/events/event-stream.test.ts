@@ -194,6 +194,26 @@ describe('EventStream.subscribe', () => {
     expect(seqs(await reading)).toEqual([1, 2])
   })
 
+  it('holds little while nobody follows, and gives all of it to those who come later', async () => {
+    const store = createMemoryEventStore()
+    const read = vi.spyOn(store, 'read')
+    const stream = open(store)
+    const append = (count: number) => Promise.all(Array.from({ length: count }, (_, index) => stream.append([said(String(index))])))
+    for (let round = 0; round < 10; round++) await append(50)
+    await stream.append([said('last')])
+    expect(seqs(await take(stream.subscribe({ after: 480 }), 21))).toEqual(Array.from({ length: 21 }, (_, index) => 481 + index))
+    expect(read).not.toHaveBeenCalled()
+    const reader = stream.subscribe()[Symbol.asyncIterator]()
+    for (let seq = 1; seq <= 501; seq++) expect((await reader.next()).value).toMatchObject({ seq })
+    expect(read).toHaveBeenCalledTimes(1)
+    for (let round = 0; round < 10; round++) await append(50)
+    for (let seq = 502; seq <= 1001; seq++) expect((await reader.next()).value).toMatchObject({ seq })
+    expect(read).toHaveBeenCalledTimes(1)
+    await reader.return?.()
+    expect(seqs(await take(stream.subscribe({ after: 600 }), 401))).toHaveLength(401)
+    expect(read).toHaveBeenCalledTimes(2)
+  })
+
   it('tells a reader that it fell behind, and loses nothing', async () => {
     const store = createMemoryEventStore()
     const stream = open(store)
@@ -211,12 +231,15 @@ describe('EventStream.subscribe', () => {
     expect(read).toHaveBeenCalled()
   })
 
-  it('reads what it still holds without asking the store', async () => {
+  it('reads what it still holds for a reader without asking the store', async () => {
     const store = createMemoryEventStore()
     const stream = open(store)
+    const reader = stream.subscribe()[Symbol.asyncIterator]()
+    const first = reader.next()
     await stream.append(Array.from({ length: 1000 }, () => said('x')))
     const read = vi.spyOn(store, 'read')
-    expect(await take(stream.subscribe(), 1000)).toHaveLength(1000)
+    expect((await first).value?.seq).toBe(1)
+    expect(await take({ [Symbol.asyncIterator]: () => reader }, 999)).toHaveLength(999)
     expect(read).not.toHaveBeenCalled()
   })
 
@@ -246,6 +269,7 @@ describe('EventStream.subscribe', () => {
     }
     expect(seqs(seen)).toEqual([2, 3])
     const deltas = seen.filter((event) => !('seq' in event))
+    expect(deltas.length).toBeGreaterThan(200)
     expect(deltas.length).toBeLessThan(300)
     // All of them were sent before event 2, and come before it.
     expect(seen.findIndex((event) => 'seq' in event)).toBe(deltas.length)

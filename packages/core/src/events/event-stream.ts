@@ -7,8 +7,10 @@ import { mintEventId } from './event-id.ts'
 import { checkEventData, versionOf } from './event-registry.ts'
 import type { EventStore, TaskSummary } from './event-store.ts'
 
-/** How much of the log's end is held in memory; what is older is read from the store. */
+/** How much of the log's end is held in memory for those who follow it; what is older is read from the store. */
 const tailLength = 1024
+/** The same while nobody does, so that a task that waits costs little, however long it is. */
+const unfollowedTailLength = 32
 /** Live events that wait for one slow reader. */
 const liveBuffer = 256
 
@@ -92,6 +94,7 @@ export function createEventStream(options: { readonly store: EventStore; readonl
   const queue: QueuedAppend[] = []
   let tail: LoggedEvent[] = []
   let tailStart = 1
+  let followers = 0
   let lastSeq = 0
   let summary: TaskSummary | undefined
   let pumping: Promise<void> | undefined
@@ -102,13 +105,15 @@ export function createEventStream(options: { readonly store: EventStore; readonl
     summary = fold.summarize(summary, event)
     fold.apply(event)
     tail.push(event)
-    if (tail.length >= 2 * tailLength) {
-      tail = tail.slice(-tailLength)
-      tailStart = lastSeq - tail.length + 1
-    }
-    if (tail.length === 1) tailStart = event.seq
+    trimTail()
     notify(event)
     for (const wake of wakers) wake()
+  }
+
+  function trimTail(): void {
+    const held = followers > 0 ? tailLength : unfollowedTailLength
+    if (tail.length >= 2 * held) tail = tail.slice(-held)
+    tailStart = lastSeq - tail.length + 1
   }
 
   function notify(event: LoggedEvent): void {
@@ -269,6 +274,7 @@ export function createEventStream(options: { readonly store: EventStore; readonl
       for (const wake of wakers) wake()
     }
     if (subscription.live) liveReaders.add(receive)
+    followers++
     try {
       while (!signal?.aborted) {
         const next = live[0]
@@ -299,6 +305,8 @@ export function createEventStream(options: { readonly store: EventStore; readonl
         }
       }
     } finally {
+      followers--
+      trimTail()
       liveReaders.delete(receive)
     }
   }

@@ -52,7 +52,7 @@ export interface Task {
   /** Calls a listener for each new event of a type, or of every type with `*`. Returns how to stop. */
   on<T extends EventType>(type: T, listener: (event: Event<T>) => void): () => void
   on(type: '*', listener: (event: LoggedEvent) => void): () => void
-  /** Says something to the agent: before its next model call where it runs, else with a new run. */
+  /** Says something to the agent: before its next model call where it runs, else with a new run. A task that never ran waits for `start()`. */
   send(
     text: string,
     options?: { readonly attachments?: readonly { readonly mediaType: string; readonly data: Uint8Array; readonly name?: string }[] },
