@@ -11,24 +11,18 @@ export function costOf(price: ModelPrice | undefined, usage: Usage | undefined):
   if (!price || !usage) return undefined
   const cached = Math.min(usage.cachedInputTokens ?? 0, usage.inputTokens)
   const written = Math.min(usage.cacheWriteTokens ?? 0, usage.inputTokens - cached)
-  return dollars([
-    [usage.inputTokens - cached - written, price.input],
-    [cached, price.cachedInput ?? price.input],
-    [written, price.cacheWrite ?? price.input],
-    [usage.outputTokens, price.output],
-  ])
+  const rest = usage.inputTokens - cached - written
+  const { input, output, cachedInput = input, cacheWrite = input } = price
+  // Whole millionths of a dollar per million tokens, so that only the division at the end rounds.
+  const exact = rest * whole(input) + cached * whole(cachedInput) + written * whole(cacheWrite) + usage.outputTokens * whole(output)
+  if (Number.isSafeInteger(exact)) return exact / perMillion ** 2
+  return (rest * input + cached * cachedInput + written * cacheWrite + usage.outputTokens * output) / perMillion
 }
 
 const perMillion = 1e6
 
-/** Sums up in whole millionths of a dollar per million tokens, so that only the division at the end rounds. */
-function dollars(parts: readonly (readonly [tokens: number, price: number])[]): number {
-  let exact = 0
-  let plain = 0
-  for (const [tokens, price] of parts) {
-    const scaled = Math.round(price * perMillion)
-    exact += scaled / perMillion === price ? tokens * scaled : Number.NaN
-    plain += tokens * price
-  }
-  return Number.isSafeInteger(exact) ? exact / perMillion ** 2 : plain / perMillion
+/** A price in millionths, or no number where it is finer than that. */
+function whole(price: number): number {
+  const scaled = Math.round(price * perMillion)
+  return scaled / perMillion === price ? scaled : Number.NaN
 }

@@ -83,6 +83,16 @@ describe('checkAvailability', () => {
   ] satisfies [ModelHealth | undefined, object | undefined][])('says of %o what keeps a call from being made now', (health, expected) => {
     expect(checkAvailability(modelOf(), health)).toEqual(expected)
   })
+
+  it('compares the tokens of the call with what is left of a limit', () => {
+    const health: ModelHealth = { breaker: 'closed', failuresInARow: 0, tokensLeft: 1_000 }
+    expect([checkAvailability(modelOf(), health), checkAvailability(modelOf(), health, 1_000)]).toEqual([undefined, undefined])
+    expect(checkAvailability(modelOf(), health, 1_001)).toEqual({
+      model: 'm',
+      reason: 'rate-limited',
+      detail: 'the call needs about 1001 tokens, and 1000 are left of its limit per minute',
+    })
+  })
 })
 
 function withTools(): Pick<RouteRequest, 'request'> {

@@ -69,14 +69,22 @@ export interface Unavailability extends Consideration {
   readonly detail: string
 }
 
-/** Whether a model's breaker is open, its provider asked to wait, or a limit of its own is used up. A breaker that is half open lets the next call through. */
-export function checkAvailability(model: Model, health: ModelHealth | undefined): Unavailability | undefined {
+/**
+ * Whether a model's breaker is open, its provider asked to wait, or a limit of its own is used up. A breaker that is half open lets the next call through.
+ *
+ * @param tokens - of the call, to compare with what is left of the model's tokens per minute. Default: not compared.
+ */
+export function checkAvailability(model: Model, health: ModelHealth | undefined, tokens = 0): Unavailability | undefined {
   if (!health) return undefined
-  const { breaker, retryAt, failuresInARow, limit } = health
+  const { breaker, retryAt, failuresInARow, limit, tokensLeft } = health
   const until = retryAt === undefined ? '' : `; to be tried again at ${new Date(retryAt).toISOString()}`
   if (breaker === 'open') return { model: model.id, reason: 'unhealthy', detail: `its last ${failuresInARow} calls failed${until}` }
   if (breaker === 'probing') return { model: model.id, reason: 'unhealthy', detail: 'its last calls failed, and a call is trying it out' }
-  if (retryAt === undefined) return undefined
+  if (retryAt === undefined) {
+    if (tokensLeft === undefined || tokens <= tokensLeft) return undefined
+    const detail = `the call needs about ${tokens} tokens, and ${tokensLeft} are left of its limit per minute`
+    return { model: model.id, reason: 'rate-limited', detail }
+  }
   const why = limit ? `its limit of ${limit} per minute is used up` : 'its provider asked to wait'
   return { model: model.id, reason: 'rate-limited', detail: `${why}${until}` }
 }

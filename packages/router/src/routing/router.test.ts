@@ -146,6 +146,15 @@ describe('createRouter', () => {
     ])
   })
 
+  it('tries a model later whose limit does not hold the call', async () => {
+    const health = new Map<string, ModelHealth>([['a', { breaker: 'closed', failuresInARow: 0, tokensLeft: 999 }]])
+    const { considered } = await createRouter({ models: [a, b] }).route(requestOf({ health }))
+    expect(considered.map(({ model, reason }) => [model, reason])).toEqual([
+      ['b', 'in-order'],
+      ['a', 'rate-limited'],
+    ])
+  })
+
   it('tries none twice and none that was not a candidate, whatever the policy ranks', async () => {
     const { attempts } = await createRouter({ models: [a, b], policy: leaves['strange ones ranked']?.([]) as RoutingPolicy }).route(
       requestOf(),

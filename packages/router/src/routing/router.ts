@@ -72,7 +72,8 @@ export function createRouter(options: RouterOptions): Router {
       const { eligible, refused } = eligibleModels(models, request)
       const asked = routingRequest(request, expectedOutputTokens)
       const candidates = eligible.map((model) => createCandidate(model, asked))
-      return routeOf(candidates, await policy.rank(candidates, asked), { refused, policy, hedgeAfterMs })
+      const ranking = await policy.rank(candidates, asked)
+      return routeOf({ candidates, ranking, refused, policy: policy.name, tokens: asked.estimatedTokens, hedgeAfterMs })
     },
     observe: (outcome) => policy.observe?.(outcome),
   }
@@ -124,32 +125,37 @@ function unseenTokens(messages: readonly ModelMessage[], all: number): number {
   return last < 0 ? all : estimateRequestTokens({ messages: messages.slice(last) })
 }
 
+interface Decision {
+  readonly candidates: readonly Candidate[]
+  readonly ranking: readonly Choice[]
+  readonly refused: readonly Consideration[]
+  /** Name of the policy. */
+  readonly policy: string
+  readonly tokens: number
+  readonly hedgeAfterMs: number | undefined
+}
+
 /** Puts a ranking into a route. What a policy ranks that it was not given is dropped: it may not be called. */
-function routeOf(
-  candidates: readonly Candidate[],
-  ranking: readonly Choice[],
-  options: { readonly refused: readonly Consideration[]; readonly policy: RoutingPolicy; readonly hedgeAfterMs: number | undefined },
-): Route {
-  const { refused, policy } = options
+function routeOf({ candidates, ranking, refused, policy, tokens, hedgeAfterMs }: Decision): Route {
   const left = new Set(candidates)
   const now: Placed[] = []
   const later: Placed[] = []
   const place = (choice: Choice) => {
     const { candidate } = choice
     if (!left.delete(candidate)) return
-    const why = checkAvailability(candidate.model, candidate.health)
+    const why = checkAvailability(candidate.model, candidate.health, tokens)
     if (why) later.push({ choice, why })
     else now.push({ choice, why })
   }
   for (const choice of ranking) place(choice)
   if (left.size === candidates.length)
-    for (const candidate of candidates) place({ candidate, reason: 'in-order', detail: `${policy.name} ranked none` })
+    for (const candidate of candidates) place({ candidate, reason: 'in-order', detail: `${policy} ranked none` })
   const placed = later.length === 0 ? now : [...now, ...later]
   const considered = placed.map(considerationOf)
-  const detail = `${policy.name} did not rank it`
+  const detail = `${policy} did not rank it`
   for (const { model } of left) considered.push({ model: model.id, reason: 'left-out', detail })
   return {
-    attempts: placed.map(({ choice }) => attemptOf(choice, options.hedgeAfterMs)),
+    attempts: placed.map(({ choice }) => attemptOf(choice, hedgeAfterMs)),
     considered: considered.concat(refused),
   }
 }

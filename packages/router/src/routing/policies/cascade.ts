@@ -55,13 +55,13 @@ export function cascade(options: CascadeOptions): RoutingPolicy {
   const [cheap, strong] = [asPolicy(parsed.cheap, 'cheap'), asPolicy(parsed.strong, 'strong')]
   return compose(`cascade(${cheap.name}, ${strong.name})`, [cheap, strong], async (candidates, request) => {
     const cheapOnes = await cheap.rank(candidates, request)
-    const first = cheapOnes.find(({ candidate }) => !checkAvailability(candidate.model, candidate.health)) ?? cheapOnes[0]
+    const first =
+      cheapOnes.find(({ candidate }) => !checkAvailability(candidate.model, candidate.health, request.estimatedTokens)) ?? cheapOnes[0]
     const strongOnes = (await strong.rank(candidates, request)).filter(({ candidate }) => candidate !== first?.candidate)
     const [top] = strongOnes
     if (!first || !top) return first ? alone(cheapOnes) : strongOnes
-    const rest = cheapOnes.filter(
-      ({ candidate }) => candidate !== first.candidate && strongOnes.every((other) => other.candidate !== candidate),
-    )
+    const taken = new Set([first, ...strongOnes].map(({ candidate }) => candidate))
+    const rest = cheapOnes.filter(({ candidate }) => !taken.has(candidate))
     /** The strong one at once, and the cheap one only where everything else fails. */
     const skip = (reason: string, detail: string): Choice[] => [
       { ...top, reason, detail: [detail, top.reason, top.detail].filter((text) => text !== undefined).join('; ') },
@@ -69,8 +69,9 @@ export function cascade(options: CascadeOptions): RoutingPolicy {
       first,
       ...rest,
     ]
-    const ranked = new Set([...cheapOnes, ...strongOnes].map(({ candidate }) => candidate.model.id))
-    const judged = request.previous?.findLast(({ model }) => ranked.has(model))
+    const judged = request.previous?.findLast(({ model }) =>
+      [cheapOnes, strongOnes].some((choices) => choices.some(({ candidate }) => candidate.model.id === model)),
+    )
     if (judged) return skip('escalated', `${judged.model} was tried before: ${judged.error?.message ?? 'judged not good enough'}`)
     if (!verify) return [{ ...first, reason: 'cheap-first', detail: 'until checks fail after its work' }, ...strongOnes, ...rest]
     const judge = judgeCost(verify, request)
