@@ -1,4 +1,4 @@
-export type { Agent, AgentContext, ModelCall, SubTask, SubTaskResult } from './agents/agent.ts'
+export type { Agent, AgentContext, ModelCall, SubTask, SubTaskResult, ToolCallOptions } from './agents/agent.ts'
 export type { ModelAgentOptions } from './agents/model-agent.ts'
 export { createModelAgent } from './agents/model-agent.ts'
 export type { BatonErrorCode } from './errors.ts'
