@@ -113,7 +113,11 @@ describe.skipIf(!hasScript && !required)('npm run demo, on a terminal', options,
   /** A terminal of util-linux's `script`, which passes on what is written to it. */
   function onTerminal(cwd: string, args: readonly string[] = []): ReturnType<typeof startProgram> {
     const command = ['stty rows 40 cols 100;', process.execPath, ...nodeArgs('demo.ts', args)].join(' ')
-    return startProgram('script', ['-qefc', command, '/dev/null'], { cwd, env: { TERM: 'xterm-256color' } })
+    return startProgram('script', ['-qefc', command, '/dev/null'], {
+      cwd,
+      // Node takes a terminal of a CI machine for one without colours.
+      env: { TERM: 'xterm-256color', FORCE_COLOR: '1' },
+    })
   }
 
   it('writes in colour, shows what the model is saying as it comes, and pauses on Ctrl-C', async () => {
