@@ -25,6 +25,24 @@ describe('costOf', () => {
     ).toBe(1e-5)
   })
 
+  it('charges the whole call by the highest tier that its input is above', () => {
+    const price = {
+      input: 2.5,
+      output: 15,
+      cachedInput: 0.25,
+      tiers: [
+        { aboveInputTokens: 500_000, input: 10, output: 40 },
+        { aboveInputTokens: 200_000, input: 5, output: 22.5, cachedInput: 0.5 },
+      ],
+    }
+    const cost = (inputTokens: number, cachedInputTokens = 0) => costOf(price, { inputTokens, cachedInputTokens, outputTokens: 1_000 })
+    expect(cost(200_000)).toBe(0.515)
+    expect(cost(200_001)).toBe(1.022505)
+    expect(cost(300_000, 200_000)).toBe(0.6225)
+    // A tier's own defaults, not those of the tier below it.
+    expect(cost(600_000, 100_000)).toBe(6.04)
+  })
+
   it('is the number nearest to the exact sum', () => {
     const price = fc.integer({ min: 0, max: 200_000_000 })
     const tokens = fc.integer({ min: 0, max: 2_000_000 })

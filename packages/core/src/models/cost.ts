@@ -3,7 +3,7 @@ import type { ModelPrice } from './model.ts'
 
 /**
  * What a call cost in US dollars: the number nearest to the exact sum. Input that was read from or written to the provider's cache
- * is part of `inputTokens` and has its own price.
+ * is part of `inputTokens` and has its own price. A price tier holds for the whole call.
  *
  * @returns undefined where the price or the usage is unknown: unknown is never free.
  */
@@ -12,7 +12,7 @@ export function costOf(price: ModelPrice | undefined, usage: Usage | undefined):
   const cached = Math.min(usage.cachedInputTokens ?? 0, usage.inputTokens)
   const written = Math.min(usage.cacheWriteTokens ?? 0, usage.inputTokens - cached)
   const rest = usage.inputTokens - cached - written
-  const { input, output, cachedInput = input, cacheWrite = input } = price
+  const { input, output, cachedInput = input, cacheWrite = input } = price.tiers ? ratesFor(price, usage.inputTokens) : price
   // Whole millionths of a dollar per million tokens, so that only the division at the end rounds.
   const exact = rest * whole(input) + cached * whole(cachedInput) + written * whole(cacheWrite) + usage.outputTokens * whole(output)
   if (Number.isSafeInteger(exact)) return exact / perMillion ** 2
@@ -20,6 +20,17 @@ export function costOf(price: ModelPrice | undefined, usage: Usage | undefined):
 }
 
 const perMillion = 1e6
+
+function ratesFor(price: ModelPrice, inputTokens: number): Omit<ModelPrice, 'tiers'> {
+  let above = -1
+  let rates: Omit<ModelPrice, 'tiers'> = price
+  for (const tier of price.tiers ?? []) {
+    if (inputTokens <= tier.aboveInputTokens || tier.aboveInputTokens <= above) continue
+    above = tier.aboveInputTokens
+    rates = tier
+  }
+  return rates
+}
 
 /** A price in millionths, or no number where it is finer than that. */
 function whole(price: number): number {

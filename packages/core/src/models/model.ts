@@ -6,14 +6,26 @@ import { Sensitivity } from '../events/envelope.ts'
 import type { FinishReason, JudgeSpend, OpaquePart, ProposedCall, Usage } from '../events/model-events.ts'
 import type { Abortable } from '../options.ts'
 
-/** US dollars per million tokens. */
-export const ModelPrice = z.object({
+const Rates = z.object({
   input: z.number().nonnegative(),
   output: z.number().nonnegative(),
   /** Input read from the provider's cache. Default: `input`. */
   cachedInput: z.number().nonnegative().optional(),
   /** Input written to it. Default: `input`. */
   cacheWrite: z.number().nonnegative().optional(),
+})
+
+/** US dollars per million tokens. */
+export const ModelPrice = Rates.extend({
+  /** Prices of calls with long inputs, in any order. The whole call is charged by the highest tier that its input is above. */
+  tiers: z
+    .array(
+      Rates.extend({
+        /** Input tokens, those read from a cache included; a call with exactly as many is not in the tier. */
+        aboveInputTokens: z.int().nonnegative(),
+      }),
+    )
+    .optional(),
 })
 export type ModelPrice = z.infer<typeof ModelPrice>
 
