@@ -1,6 +1,7 @@
 import type { Model, ModelChunk, ModelRequest } from '@baton-sdk/core'
 import { abortedError, ModelError, ModelInfo, parseOptions, throwIfAborted } from '@baton-sdk/core'
 import { z } from 'zod'
+import { infoOf, sharedCatalogue } from './catalogue/catalogue.ts'
 import { chatCompletions } from './chat-completions.ts'
 import type { Endpoint } from './endpoint.ts'
 import { createEndpoint } from './endpoint.ts'
@@ -30,7 +31,8 @@ export interface OpenAIModelOptions {
   /** Chat completions, which every compatible endpoint has, or the responses API. Default `chat`. */
   readonly api?: 'chat' | 'responses' | undefined
   /**
-   * What is known of the model. Defaults: a window of 128,000 tokens, no price (unknown is not free), tools. Images and JSON Schema only on
+   * What is known of the model. Defaults: on api.openai.com window, output limit and price of the vendored catalogue; else a window of 128,000
+   * tokens and no price (unknown is not free). Tools. Images and JSON Schema only on
    * api.openai.com; reasoning only on its responses API, older models excepted. `location` is `local` for this host (`localhost`, 127.0.0.0/8, ::1)
    * and `public` for every other, private addresses included: only you know whose they are.
    */
@@ -132,9 +134,11 @@ function resolveInfo({ api, model, info }: z.output<typeof Options>, { host, isL
   const reasoning = isOpenAI && api === 'responses' && !/^(gpt-[34]|chatgpt)/.test(model)
   const defaults = { tools: true, images: isOpenAI, jsonSchema: isOpenAI, reasoning, fim: false }
   const location = isLoopback ? 'local' : 'public'
+  const entry = isOpenAI ? sharedCatalogue().find(`openai/${model}`) : undefined
   return ModelInfo.parse({
     contextWindow: 128_000,
     location,
+    ...(entry && infoOf(entry)),
     ...defined(rest),
     capabilities: { ...defaults, ...defined(capabilities ?? {}) },
   })

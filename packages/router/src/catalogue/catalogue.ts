@@ -116,6 +116,19 @@ function nearestIds(id: string, ids: readonly string[]): string[] {
   return nearestNames(id, own.length > 0 ? own : ids)
 }
 
+/** What a model says of itself, as far as the catalogue knows it. */
+export function infoOf({ contextWindow, maxOutputTokens, capabilities, price }: CatalogueEntry) {
+  return { contextWindow, ...(maxOutputTokens !== undefined && { maxOutputTokens }), capabilities, ...(price && { price }) }
+}
+
+let shared: Catalogue | undefined
+
+/** The vendored data as it is. */
+export function sharedCatalogue(): Catalogue {
+  shared ??= createCatalogue()
+  return shared
+}
+
 /** Names to add to a message. */
 export function didYouMean(names: readonly string[]): string {
   return names.length === 0 ? '' : ` (nearest: ${names.join(', ')})`
