@@ -28,6 +28,8 @@ export interface TestModelOptions {
   readonly secrets?: readonly string[] | undefined
   /** Whether the protocol can carry reasoning. Default true. */
   readonly reasoning?: boolean | undefined
+  /** Whether the protocol tells a refusal from text. Default true. */
+  readonly refusals?: boolean | undefined
   /** Whether the protocol can leave out usage. Default true. */
   readonly optionalUsage?: boolean | undefined
 }
@@ -111,10 +113,11 @@ export function testModel(it: TestFunction, options: TestModelOptions): void {
       assert.deepEqual([textOf(chunks, 'text'), finishes(chunks)[0]?.reason], ['half a', reason])
     })
 
-  withReply('passes a refusal as one', { refusal: 'I would rather not do that.' }, (chunks) => {
-    assert.deepEqual([textOf(chunks, 'refusal'), textOf(chunks, 'text')], ['I would rather not do that.', ''])
-    assert.equal(finishes(chunks)[0]?.reason, 'refusal')
-  })
+  if (options.refusals !== false)
+    withReply('passes a refusal as one', { refusal: 'I would rather not do that.' }, (chunks) => {
+      assert.deepEqual([textOf(chunks, 'refusal'), textOf(chunks, 'text')], ['I would rather not do that.', ''])
+      assert.equal(finishes(chunks)[0]?.reason, 'refusal')
+    })
 
   if (options.reasoning !== false)
     withReply('keeps reasoning apart from text', { reasoning: 'First, look.', text: 'Done.' }, (chunks) => {
