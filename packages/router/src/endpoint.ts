@@ -18,8 +18,12 @@ export interface Endpoint {
   readonly host: string
   /** Whether it is on this host: `localhost`, 127.0.0.0/8 or ::1, and nothing else. */
   readonly isLoopback: boolean
+  /** The URL of a path of the server itself, beside the API. */
+  ofServer(path: string): string
   /** Sends JSON. Resolves with whatever status comes. Throws a `ModelError` where none comes. */
   post(path: string, body: object, signal: AbortSignal): Promise<Response>
+  /** Asks for JSON. Resolves with whatever status comes. Throws a `ModelError` where none comes. */
+  get(path: string, signal: AbortSignal): Promise<Response>
   /** The names of its models. */
   listModels(signal: AbortSignal): Promise<string[]>
   /** A text without the credentials: servers like to quote them. */
@@ -71,8 +75,14 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
     host: url.hostname,
     isLoopback,
     redact,
+    ofServer: (path) => new URL(path, url.origin).href,
     async post(path, body, signal) {
       return request('post', path, body, signal).catch((error: unknown) => {
+        throw transportError(error, url.host)
+      })
+    },
+    async get(path, signal) {
+      return request('get', path, undefined, signal).catch((error: unknown) => {
         throw transportError(error, url.host)
       })
     },

@@ -1,6 +1,8 @@
 export type { Catalogue, CatalogueChange, CatalogueFilter, CatalogueOptions } from './catalogue/catalogue.ts'
 export { createCatalogue } from './catalogue/catalogue.ts'
 export type { CatalogueEntry } from './catalogue/catalogue-entry.ts'
+export type { DiscoveredModel, DiscoverModelsOptions } from './discover-models.ts'
+export { discoverModels } from './discover-models.ts'
 export type { AiSdkLanguageModel, FromAiSdkOptions } from './from-ai-sdk.ts'
 export { fromAiSdk } from './from-ai-sdk.ts'
 export { createOpenAIModel, type OpenAIModelOptions } from './openai-model.ts'
