@@ -151,6 +151,13 @@ describe('createPresetModel', () => {
     ).toBeUndefined()
   })
 
+  it.each(names)('%s is in the guide as it is', (name) => {
+    const { baseUrl, keyVariable, responses } = presetOf(name)
+    const guide = readFileSync(join(import.meta.dirname, '../../../docs/guide/models-and-providers.md'), 'utf8')
+    const key = keyVariable === undefined ? 'none' : `\`${keyVariable}\``
+    expect(guide).toContain(`| \`${name}\` | ${key} | \`${baseUrl}\` | chat${responses ? ', responses' : ''} |`)
+  })
+
   it.skipIf(lacksCatalogue)("has the catalogue's URLs, keys and every provider of the protocol", () => {
     const source = JSON.parse(readFileSync(catalogueFile, 'utf8')) as Record<string, { api: string | null; env: string[]; npm: string }>
     for (const [name, { api, env, npm }] of Object.entries(source)) {
