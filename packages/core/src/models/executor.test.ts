@@ -478,6 +478,22 @@ describe('executeRoute', () => {
       ])
     })
 
+    it('counts a verdict that does not come as a no, and tells the judge to stop', async () => {
+      const signals: (AbortSignal | undefined)[] = []
+      const accept: Attempt['accept'] = (_, { signal }) => {
+        signals.push(signal)
+        return new Promise(() => {})
+      }
+      const attempts = () => [
+        { model: fakeModel('a', [saying('x')]), accept: accept as NonNullable<typeof accept> },
+        fakeModel('b', [saying('ok')]),
+      ]
+      const { run, failures } = setUp(attempts, { timing: { verdictMs: 2_000 } })
+      expect((await run()).model).toBe('b')
+      expect(failures[0]?.error.message).toBe('the reply could not be judged: there was no verdict within 2 s')
+      expect(signals.map((signal) => signal?.aborted)).toEqual([true])
+    })
+
     it('adds what the verdict took to the call, accepted or not', async () => {
       const judge = { model: 'judge', usage: { inputTokens: 7, outputTokens: 1 }, costUsd: 0.5 }
       const judged = (accepted: boolean) => vi.fn(async () => ({ accepted, judge }))

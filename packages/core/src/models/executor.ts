@@ -207,11 +207,21 @@ async function verdictOn(execution: Execution, reply: ModelReply): Promise<Verdi
   const { request, sensitivity, signal } = call
   const left = leftUsd(execution, reply.costUsd)
   const budgetUsd = left === undefined ? undefined : Math.max(0, left)
+  const { verdictMs } = execution.timing
+  const limit = new AbortController()
+  const cancel = execution.clock.setTimer(() => {
+    const error = new Error(`there was no verdict within ${verdictMs / 1000} s`)
+    limit.abort(error)
+    interrupt.trip(error)
+  }, verdictMs)
+  const stop = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal
   try {
-    return await interrupt.race(attempt.accept(reply, { request, sensitivity, budgetUsd, signal }))
+    return await interrupt.race(attempt.accept(reply, { request, sensitivity, budgetUsd, signal: stop }))
   } catch (error) {
     if (interrupt.aborted) throw interrupt.aborted
     return { accepted: false, reason: `the reply could not be judged: ${messageOf(error)}` }
+  } finally {
+    cancel()
   }
 }
 

@@ -23,5 +23,7 @@ export const ModelTiming = z.strictObject({
   firstChunkMs: ms.positive().default(120_000),
   /** Limit from one chunk to the next. Default: 60,000. */
   betweenChunksMs: ms.positive().default(60_000),
+  /** Limit for the verdict on a reply (`accept` of an attempt); without one by then, the reply is not accepted. Default: 300,000. */
+  verdictMs: ms.positive().default(300_000),
 })
 export type ModelTiming = z.output<typeof ModelTiming>

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { explainRoute } from './explain-route.ts'
 import { cheapest } from './policies/cheapest.ts'
 import { createRouter } from './router.ts'
-import { modelOf, requestOf } from './routing-fixtures.ts'
+import { modelOf, requestOf } from './testing/routing-fixtures.ts'
 
 describe('explainRoute', () => {
   const models = [

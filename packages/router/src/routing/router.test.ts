@@ -1,52 +1,33 @@
 import type { ModelHealth } from '@baton-sdk/core'
 import { testRouter } from '@baton-sdk/core/testing'
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { balanced } from './policies/balanced.ts'
 import { byRole } from './policies/by-role.ts'
 import { cascade } from './policies/cascade.ts'
 import { cheapest } from './policies/cheapest.ts'
-import { fastest } from './policies/fastest.ts'
 import { localFirst } from './policies/local-first.ts'
 import { sticky } from './policies/sticky.ts'
 import type { Candidate, RoutingPolicy, RoutingRequest } from './policy.ts'
 import { createRouter } from './router.ts'
-import { modelOf, requestOf } from './routing-fixtures.ts'
-import { acceptIf } from './verifiers/accept-if.ts'
+import { modelOf, requestOf } from './testing/routing-fixtures.ts'
+import { leaves } from './testing/sample-policies.ts'
 import { acceptJudge } from './verifiers/accept-judge.ts'
 
-/** Ids that policies may name are those of the models at hand. */
-type PolicyOf = (ids: readonly string[]) => RoutingPolicy | undefined
-
-const halves = (ids: readonly string[]) => {
-  const middle = Math.ceil(ids.length / 2)
-  return { cheap: ids.slice(0, middle), strong: ids.length > 1 ? ids.slice(middle) : ids }
-}
-const verify = acceptIf(() => true)
-const leaves: Record<string, PolicyOf> = {
-  'no policy': () => undefined,
-  byRole: (ids) => byRole({ code: ids.slice(0, 2), plan: fastest() }),
-  cheapest: () => cheapest(),
-  fastest: () => fastest({ explore: 0.5 }),
-  localFirst: () => localFirst(),
-  balanced: (ids) => balanced({ qualities: { [ids[0] as string]: 1 }, speed: 3 }),
-  sticky: () => sticky(cheapest()),
-  cascade: (ids) => cascade({ ...halves(ids), verify }),
-  'cascade with a judge': (ids) => cascade({ ...halves(ids), verify: acceptJudge({ model: modelOf('judge') }) }),
-  'none ranked': () => ({ name: 'silent', rank: () => [] }),
-  'strange ones ranked': () => ({
-    name: 'strange',
-    rank: (candidates) => {
-      const stranger = { model: modelOf('stranger'), costUsd: 0, warmCostUsd: 0, health: undefined }
-      return [...candidates, stranger, ...candidates].map((candidate) => ({ candidate, reason: 'strange' }))
-    },
-  }),
-}
+const verify = acceptJudge({ model: modelOf('judge') })
 
 describe('createRouter', () => {
   for (const [name, policyOf] of Object.entries(leaves))
     describe(`with ${name}`, () => {
-      testRouter(it, { create: (models) => createRouter({ models, policy: policyOf(models.map(({ id }) => id)) }) })
+      testRouter(it, {
+        create: (models) =>
+          createRouter({
+            models,
+            policy: policyOf(
+              models.map(({ id }) => id),
+              verify,
+            ),
+          }),
+      })
     })
 })
 
@@ -156,7 +137,7 @@ describe('createRouter', () => {
   })
 
   it('tries none twice and none that was not a candidate, whatever the policy ranks', async () => {
-    const { attempts } = await createRouter({ models: [a, b], policy: leaves['strange ones ranked']?.([]) as RoutingPolicy }).route(
+    const { attempts } = await createRouter({ models: [a, b], policy: leaves['strange ones ranked']?.([], verify) as RoutingPolicy }).route(
       requestOf(),
     )
     expect(attempts.map(({ model }) => model.id)).toEqual(['a', 'b'])
@@ -204,52 +185,5 @@ describe('createRouter', () => {
     const policy = sticky(localFirst(cascade({ cheap: learner, strong: byRole({ code: learner }, learner) })))
     createRouter({ models: [a], policy }).observe?.({ taskId: 't', role: 'code', model: 'a', result: 'ok', ms: 1 })
     expect(told).toEqual(['a', 'a', 'a'])
-  })
-})
-
-/** Policies made of policies, to some depth. */
-const compositions: fc.Arbitrary<PolicyOf> = fc.letrec<{ policy: PolicyOf }>((tie) => {
-  const inner = tie('policy')
-  const pair = fc.tuple(inner, inner)
-  return {
-    policy: fc.oneof(
-      { depthSize: 'small', maxDepth: 4 },
-      fc.constantFrom(...Object.values(leaves)),
-      inner.map(
-        (of): PolicyOf =>
-          (ids) =>
-            localFirst(of(ids)),
-      ),
-      fc.tuple(inner, fc.integer({ min: 1, max: 20 })).map(
-        ([of, expectedCalls]): PolicyOf =>
-          (ids) =>
-            sticky(of(ids) ?? cheapest(), { expectedCalls }),
-      ),
-      pair.map(
-        ([a, b]): PolicyOf =>
-          (ids) =>
-            byRole({ code: a(ids) ?? ids, summarize: ids.slice(-1) }, b(ids)),
-      ),
-      fc.tuple(pair, fc.double({ min: 0, max: 1, noNaN: true }), fc.boolean()).map(
-        ([[a, b], rate, verified]): PolicyOf =>
-          (ids) =>
-            cascade({ cheap: a(ids) ?? ids, strong: b(ids) ?? ids, truePositiveRate: rate, ...(verified && { verify }) }),
-      ),
-    ),
-  }
-}).policy
-
-describe('createRouter with any composition of policies', () => {
-  it('keeps to the conformance suite', async () => {
-    await fc.assert(
-      fc.asyncProperty(compositions, async (policyOf) => {
-        const checks: Promise<unknown>[] = []
-        testRouter((_, run) => checks.push(Promise.resolve().then(run)), {
-          create: (models) => createRouter({ models, policy: policyOf(models.map(({ id }) => id)) }),
-        })
-        await Promise.all(checks)
-      }),
-      { numRuns: 60 },
-    )
   })
 })

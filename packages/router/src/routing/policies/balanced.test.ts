@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { decide, measured, modelOf, orderOf } from '../routing-fixtures.ts'
+import { decide, measured, modelOf, orderOf } from '../testing/routing-fixtures.ts'
 import { balanced } from './balanced.ts'
 
 const dear = modelOf('dear', { price: { input: 2, output: 2 } })

@@ -1,7 +1,7 @@
 import type { CallOutcome } from '@baton-sdk/core'
 import { describe, expect, it } from 'vitest'
 import { createRouter } from '../router.ts'
-import { decide, modelOf, orderOf, requestOf } from '../routing-fixtures.ts'
+import { decide, modelOf, orderOf, requestOf } from '../testing/routing-fixtures.ts'
 import { acceptIf } from '../verifiers/accept-if.ts'
 import { acceptJudge } from '../verifiers/accept-judge.ts'
 import { cascade } from './cascade.ts'

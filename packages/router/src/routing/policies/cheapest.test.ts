@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { decide, modelOf, orderOf } from '../routing-fixtures.ts'
+import { decide, modelOf, orderOf } from '../testing/routing-fixtures.ts'
 import { cheapest } from './cheapest.ts'
 
 const answered = {

@@ -1,6 +1,6 @@
 import type { ModelHealth } from '@baton-sdk/core'
 import { describe, expect, it } from 'vitest'
-import { decide, measured, modelOf, orderOf } from '../routing-fixtures.ts'
+import { decide, measured, modelOf, orderOf } from '../testing/routing-fixtures.ts'
 import { fastest } from './fastest.ts'
 
 const models = ['a', 'b', 'c', 'd'].map((id) => modelOf(id))

@@ -1,6 +1,6 @@
 import type { Model, ModelHealth, ModelInfo, RouteRequest } from '@baton-sdk/core'
-import type { RoutingPolicy } from './policy.ts'
-import { createRouter } from './router.ts'
+import type { RoutingPolicy } from '../policy.ts'
+import { createRouter } from '../router.ts'
 
 /** Facts of a model that may and can take everything. */
 const able: ModelInfo = {
