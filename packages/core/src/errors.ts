@@ -6,6 +6,7 @@ export type BatonErrorCode =
   | 'CHECK_NOT_STARTED'
   | 'CLOSED'
   | 'CONFLICT'
+  | 'CORRUPT_FILE'
   | 'CORRUPT_LOG'
   | 'FILE_CHANGED'
   | 'FILE_NOT_FOUND'

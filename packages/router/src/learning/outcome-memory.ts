@@ -1,0 +1,183 @@
+import type { Neighbour, Neighbours } from './neighbours.ts'
+import { createNeighbours } from './neighbours.ts'
+import type { OutcomeFileKind } from './outcome-file.ts'
+import { readOutcomes, writeOutcomes } from './outcome-file.ts'
+import type { OutcomeTable, TableEntry } from './outcome-table.ts'
+import { createOutcomeTable } from './outcome-table.ts'
+import type { TextFeatures } from './text-features.ts'
+
+/** What is expected of one model on a text. */
+export interface ModelEstimate {
+  /** Probability that it is right, from 0 to 1. */
+  readonly success: number
+  /** How many texts it rests on: the nearest counts 1, farther ones less. */
+  readonly evidence: number
+}
+
+/** What is expected on a text. */
+export interface OutcomeEstimate {
+  /** The text is like none that is known, or too little is known: the figures are not to be relied on. */
+  readonly abstains: boolean
+  /** How like the known texts it is, as a multiple of what they are to each other at least; below 1 it is far from all. */
+  readonly familiarity: number
+  /** By id; models with too few outcomes are not in it. */
+  readonly models: ReadonlyMap<string, ModelEstimate>
+}
+
+/** A text as it is compared. */
+export interface TextPoint {
+  readonly features: TextFeatures
+  /** Unit vector to compare by in place of the words. */
+  readonly dense?: Float32Array | undefined
+}
+
+/** Settings of {@link createOutcomeMemory}. */
+export interface OutcomeMemoryOptions {
+  readonly kind: OutcomeFileKind
+  readonly maxTexts: number
+  readonly minOutcomes: number
+  readonly abstainShare: number
+}
+
+/** Texts with what came of them, and what to expect of others. */
+export interface OutcomeMemory {
+  readonly table: OutcomeTable
+  /** Counts an outcome with those that are known of the text. Returns the text that had to go for it. */
+  add(text: Omit<TableEntry, 'tallies'>, model: string, success: boolean): TableEntry | undefined
+  estimate(text: TextPoint): OutcomeEstimate
+  save(path: string): Promise<void>
+  /** Replaces the table; or throws, and leaves it. */
+  load(path: string): Promise<void>
+}
+
+/** Nearest texts that count. */
+const neighbourCount = 200
+/** The mean over all texts counts as much as so many texts at the place itself, so no text makes more than 1 in 1 + so many of an estimate. */
+const priorTexts = 4
+/** Nearest texts that say whether anything like this one is known. */
+const nearestCount = 5
+/** What the same shape adds to the similarity of two texts. */
+const shapeWeights = { length: 0.04, numbers: 0.01, density: 0.01 }
+/** Shares are summed as integers, so that the order makes no difference. */
+const unit = 2 ** 20
+/** Texts by which it is measured how like known texts are to each other, and the share of new ones after which it is measured again. */
+const measured = { texts: 100, again: 0.25 }
+
+/** Builds an {@link OutcomeMemory}. */
+export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare }: OutcomeMemoryOptions): OutcomeMemory {
+  let table = createOutcomeTable(maxTexts)
+  let scale = { floor: 0, unmeasured: 0 }
+
+  return {
+    get table() {
+      return table
+    },
+    add(text, model, success) {
+      const known = table.get(text.key)
+      const tallies = known?.tallies ?? new Map()
+      const { right, tried } = tallies.get(model) ?? { right: 0, tried: 0 }
+      tallies.set(model, { right: right + (success ? 1 : 0), tried: tried + 1 })
+      const gone = table.put({ ...text, tallies })
+      if (known) return gone
+      scale.unmeasured++
+      if (table.size >= minOutcomes && scale.unmeasured >= measured.again * table.size)
+        scale = { floor: farthestKnown(table, abstainShare, kind === 'outcomes of embeddings'), unmeasured: 0 }
+      return gone
+    },
+    estimate: (text) => estimate(table, text, { floor: scale.floor, minOutcomes }),
+    save: (path) => writeOutcomes(path, { kind, table, scale }),
+    async load(path) {
+      const loaded = createOutcomeTable(maxTexts)
+      scale = await readOutcomes(path, { kind, table: loaded })
+      table = loaded
+    },
+  }
+}
+
+/** One pass over the table. */
+function estimate(table: OutcomeTable, text: TextPoint, { floor, minOutcomes }: { floor: number; minOutcomes: number }): OutcomeEstimate {
+  const nearest = createNeighbours(nearestCount)
+  const byModel = new Map<string, { readonly neighbours: Neighbours; rates: number; texts: number }>()
+  compare(table, text, (entry, similarity) => {
+    nearest.offer(entry, similarity)
+    const nearness = similarity + likeShape(text.features, entry.features)
+    for (const [model, { right, tried }] of entry.tallies) {
+      let known = byModel.get(model)
+      if (!known) {
+        known = { neighbours: createNeighbours(neighbourCount + 1), rates: 0, texts: 0 }
+        byModel.set(model, known)
+      }
+      known.neighbours.offer(entry, nearness)
+      known.rates += Math.round((unit * right) / tried)
+      known.texts++
+    }
+  })
+  const models = new Map<string, ModelEstimate>()
+  for (const [model, { neighbours, rates, texts }] of [...byModel].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (texts >= minOutcomes) models.set(model, weigh(model, neighbours.sorted(), rates / unit / texts))
+  }
+  const familiarity = closeness(nearest, text) / (floor || 1)
+  return { abstains: models.size === 0 || familiarity < 1, familiarity, models }
+}
+
+/** The mean of the neighbours' outcomes, each by how much nearer it is than the first one that does not count. */
+function weigh(model: string, neighbours: readonly Neighbour[], prior: number): ModelEstimate {
+  const top = neighbours[0]?.nearness ?? 0
+  const bottom = neighbours[neighbourCount]?.nearness ?? 0
+  let [right, evidence] = [0, 0]
+  for (const { entry, nearness } of neighbours.slice(0, neighbourCount)) {
+    const tally = entry.tallies.get(model)
+    if (!tally) continue
+    const weight = top > bottom ? Math.max(0, (nearness - bottom) / (top - bottom)) : 1
+    right += (weight * tally.right) / tally.tried
+    evidence += weight
+  }
+  return { success: (right + priorTexts * prior) / (evidence + priorTexts), evidence }
+}
+
+function compare(table: OutcomeTable, { features, dense }: TextPoint, visit: (entry: TableEntry, similarity: number) => void): void {
+  if (!dense) table.compare(features, visit)
+  else for (const entry of table.entries()) visit(entry, entry.dense ? cosine(dense, entry.dense) : 0)
+}
+
+/**
+ * How near the nearest are. In words, a long text has less in common with each text in proportion, and more in total; their geometric mean tells
+ * known from unknown best.
+ */
+function closeness(nearest: Neighbours, { features, dense }: TextPoint): number {
+  const mean = nearest.sorted().reduce((sum, { nearness }) => sum + nearness, 0) / nearestCount
+  return dense ? mean : mean * Math.sqrt(features.ngrams.length)
+}
+
+/** All but this share of the known texts are closer to the other known ones. Measured on those with the lowest keys, which is as good as at random. */
+function farthestKnown(table: OutcomeTable, share: number, byDense: boolean): number {
+  const sample = [...table.entries()].sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, measured.texts)
+  const values = sample.map(({ key, features, dense: kept }) => {
+    const nearest = createNeighbours(nearestCount)
+    const dense = byDense ? kept : undefined
+    compare(table, { features, dense }, (entry, similarity) => {
+      if (entry.key !== key) nearest.offer(entry, similarity)
+    })
+    return closeness(nearest, { features, dense })
+  })
+  return Math.fround(values.sort((a, b) => a - b)[Math.floor(share * values.length)] ?? 0)
+}
+
+function likeShape(one: TextFeatures, other: TextFeatures): number {
+  return (
+    shapeWeights.length * overlap(one.length, other.length) +
+    shapeWeights.numbers * overlap(one.numbers, other.numbers) +
+    shapeWeights.density * overlap(one.density, other.density)
+  )
+}
+
+function overlap(one: number, other: number): number {
+  return Math.max(0, 1 - Math.abs(one - other))
+}
+
+/** The inner product: the cosine of unit vectors. */
+export function cosine(one: Float32Array, other: Float32Array): number {
+  let sum = 0
+  for (let at = 0; at < one.length; at++) sum += (one[at] as number) * (other[at] as number)
+  return sum
+}

@@ -1,0 +1,152 @@
+import type { TextFeatures } from './text-features.ts'
+import { maxNgrams, ngramBuckets } from './text-features.ts'
+
+/** How often a model was right on a text. */
+export interface Tally {
+  readonly right: number
+  readonly tried: number
+}
+
+/** A text with what came of it. */
+export interface TableEntry {
+  /** Tells texts apart. */
+  readonly key: string
+  readonly features: TextFeatures
+  /** The embedding of the text, or other figures that belong to it. */
+  readonly dense?: Float32Array | undefined
+  /** By model. */
+  readonly tallies: Map<string, Tally>
+}
+
+/** Texts with their outcomes, the youngest ones up to a number, and how like they are to another text. */
+export interface OutcomeTable {
+  readonly size: number
+  /** Oldest first. */
+  entries(): IterableIterator<TableEntry>
+  get(key: string): TableEntry | undefined
+  /** Puts an entry in as the youngest, also where its text was in before. Returns the one that had to go for it: the oldest. */
+  put(entry: TableEntry): TableEntry | undefined
+  /**
+   * Says how like each text is to this one: from 0 for nothing in common to about 1 for the same, in the words that are not in every text.
+   * What is rare counts for more: each n-gram counts by the square of `ln(1 + texts / texts that have it)`.
+   */
+  compare(features: TextFeatures, visit: (entry: TableEntry, similarity: number) => void): void
+}
+
+interface Row {
+  readonly entry: TableEntry
+  readonly slot: number
+}
+
+/** N-grams in more than this share of the texts say nothing of what a text is about, and would cost the most time. */
+const commonShare = 0.25
+/** An n-gram in no more texts than this is never taken for common. */
+const fewTexts = 10
+const nothing = -1
+
+/**
+ * Builds an {@link OutcomeTable} on an inverted index: for each n-gram a linked list of the texts that have it, in flat arrays. The place
+ * `slot * maxNgrams + at` stands for an n-gram of a text, so that the place itself says which text it is.
+ */
+export function createOutcomeTable(capacity: number): OutcomeTable {
+  const rows = new Map<string, Row>()
+  const free: number[] = []
+  let used = 0
+  const first = new Int32Array(ngramBuckets).fill(nothing)
+  const counts = new Int32Array(ngramBuckets)
+  let next = new Int32Array(0)
+  let sizes = new Float64Array(0)
+  let sums = new Float32Array(0)
+
+  function grow(): void {
+    const slots = Math.min(capacity, Math.max(64, used * 2))
+    next = grown(next, new Int32Array(slots * maxNgrams))
+    sizes = grown(sizes, new Float64Array(slots))
+    sums = new Float32Array(slots)
+  }
+
+  function remove(key: string): void {
+    const row = rows.get(key)
+    if (!row) return
+    rows.delete(key)
+    free.push(row.slot)
+    row.entry.features.ngrams.forEach((ngram, at) => {
+      counts[ngram] = (counts[ngram] as number) - 1
+      unlink(ngram, row.slot * maxNgrams + at)
+    })
+  }
+
+  function unlink(ngram: number, place: number): void {
+    const after = next[place] as number
+    if (first[ngram] === place) {
+      first[ngram] = after
+      return
+    }
+    let before = first[ngram] as number
+    while (next[before] !== place) before = next[before] as number
+    next[before] = after
+  }
+
+  function insert(entry: TableEntry): void {
+    const slot = free.pop() ?? used++
+    if (slot >= sizes.length) grow()
+    const { ngrams } = entry.features
+    sizes[slot] = Math.sqrt(Math.max(1, ngrams.length))
+    ngrams.forEach((ngram, at) => {
+      const place = slot * maxNgrams + at
+      counts[ngram] = (counts[ngram] as number) + 1
+      next[place] = first[ngram] as number
+      first[ngram] = place
+    })
+    rows.set(entry.key, { entry, slot })
+  }
+
+  function compare({ ngrams }: TextFeatures, visit: (entry: TableEntry, similarity: number) => void): void {
+    const texts = rows.size
+    const common = Math.max(fewTexts, commonShare * texts)
+    sums.fill(0, 0, used)
+    let whole = 0
+    for (const ngram of ngrams) {
+      const count = counts[ngram] as number
+      if (count > common) continue
+      const weight = Math.log(1 + texts / Math.max(1, count)) ** 2
+      whole += weight
+      for (let place = first[ngram] as number; place !== nothing; place = next[place] as number) {
+        const slot = (place / maxNgrams) | 0
+        sums[slot] = (sums[slot] as number) + weight
+      }
+    }
+    // Of texts with as many n-grams it is the share of this text's weight that the other has too.
+    const scale = whole === 0 ? 0 : Math.sqrt(ngrams.length) / whole
+    for (const { entry, slot } of rows.values()) visit(entry, ((sums[slot] as number) * scale) / (sizes[slot] as number))
+  }
+
+  return {
+    get size() {
+      return rows.size
+    },
+    *entries() {
+      for (const { entry } of rows.values()) yield entry
+    },
+    get: (key) => rows.get(key)?.entry,
+    put(entry) {
+      const known = rows.get(entry.key)
+      if (known) {
+        // Taken out and put in again, it is the youngest. Its n-grams are where they were.
+        rows.delete(entry.key)
+        rows.set(entry.key, { entry, slot: known.slot })
+        return undefined
+      }
+      const oldest = rows.size < capacity ? undefined : (rows.values().next().value as Row).entry
+      if (oldest) remove(oldest.key)
+      insert(entry)
+      return oldest
+    },
+    compare,
+  }
+}
+
+function grown<T extends Int32Array | Float64Array>(from: T, to: T): T {
+  to.set(from)
+  return to
+}
