@@ -16,6 +16,7 @@ const { values: options } = parseArgs({
     only: { type: 'string', multiple: true, default: [] },
     rounds: { type: 'string' },
     dir: { type: 'string' },
+    patience: { type: 'string', default: '0' },
     help: { type: 'boolean', default: false },
   },
 })
@@ -27,6 +28,7 @@ if (options.help) {
   --only    a section (${sections.map(({ name }) => name).join(', ')})
             or a contestant (${everyone.join(', ')}; ai is always there, as the measure of the others)
   --rounds  how often everything is measured; the median is shown. Default 5, with --short 1
+  --patience  seconds to wait, before each measurement, for a moment in which nothing else works on this machine. Default 0
   --dir     where logs are written: a folder on the disk that you want to know about. Default bench/results`)
   process.exit()
 }
@@ -78,6 +80,7 @@ const bench: BenchRun = {
   urls: server.urls,
   labels: new Map([...loaded].map(([name, { label }]) => [name, label])),
   folder,
+  patienceMs: Number(options.patience) * 1000,
   progress: (text) => void (terminal && process.stderr.write(`\r\x1b[K${text}`)),
 }
 

@@ -1,3 +1,4 @@
+import { idleMachine } from './idle-machine.ts'
 import type { GrowthJob, Job, LogJob, ResultOf, TasksJob, WaitingJob } from './jobs.ts'
 import { runJob } from './jobs.ts'
 import { count, median, ratios, spread, table } from './report.ts'
@@ -12,6 +13,8 @@ export interface BenchRun {
   readonly labels: ReadonlyMap<string, string>
   /** For logs: on a disk. */
   readonly folder: string
+  /** How long to wait for an idle machine before each measurement. */
+  readonly patienceMs: number
   /** Told of each measurement. */
   progress(text: string): void
 }
@@ -40,6 +43,7 @@ async function interleave<J extends Job>(
   for (let round = 0; round < rounds; round++) {
     for (let place = 0; place < names.length; place++) {
       const name = names[(place + round) % names.length] as string
+      await idleMachine(bench.patienceMs)
       bench.progress(`${section}: round ${round + 1} of ${rounds}: ${name}`)
       results.get(name)?.push(await runJob(jobFor(name), bench.folder))
     }
