@@ -65,7 +65,8 @@ const contestants = chosen.length === 0 ? everyone : everyone.filter((name) => n
 const named = sections.filter(({ name }) => options.only.includes(name))
 const wanted = named.length > 0 ? named : sections.filter(({ longOnly }) => !(options.short && longOnly))
 const loaded = new Map<string, Contestant>()
-for (const name of contestants) loaded.set(name, ((await import(`./contestants/${name}.ts`)) as { default: Contestant }).default)
+for (const name of [...contestants, 'baton-inside'])
+  loaded.set(name, ((await import(`./contestants/${name}.ts`)) as { default: Contestant }).default)
 
 const results = resolve(options.dir ?? join(here, 'results'))
 mkdirSync(results, { recursive: true })
@@ -86,7 +87,8 @@ const bench: BenchRun = {
 
 try {
   console.log(`Node ${process.versions.node}, ${availableParallelism()} processors, ${bench.rounds} rounds\n`)
-  for (const { label, path, packages } of loaded.values()) {
+  for (const name of contestants) {
+    const { label, path, packages } = loaded.get(name) as Contestant
     const versions = packages.map(versionOf).join(', ')
     console.log(`- ${label}: ${path}${versions && ` (${versions})`}`)
   }

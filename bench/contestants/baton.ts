@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { EventStore } from '@baton-sdk/core'
+import type { EventStore, Model } from '@baton-sdk/core'
 import {
   createBaton,
   createFileEventStore,
@@ -13,13 +13,29 @@ import { z } from 'zod'
 import type { Contestant, Setup } from '../contestant.ts'
 import { goal, instructions, toolDescription, toolName } from '../contestant.ts'
 
-function prepare(setup: Setup, store: EventStore, effect: 'read' | 'execute' = 'read') {
-  const model = createOpenAIModel({
-    model: setup.model,
-    baseUrl: setup.baseUrl,
-    apiKey: 'none',
-    info: { contextWindow: 100_000_000 },
-  })
+const contextWindow = 100_000_000
+
+function modelOnTheServer({ model, baseUrl }: Setup): Model {
+  return createOpenAIModel({ model, baseUrl, apiKey: 'none', info: { contextWindow } })
+}
+
+/** Says what the server would say, without a request. */
+function modelInside({ steps }: Setup): Model {
+  const capabilities = { tools: true, images: false, jsonSchema: false, reasoning: false, fim: false }
+  return {
+    id: 'inside/model',
+    info: { contextWindow, capabilities, location: 'local' },
+    async *generate({ messages }) {
+      const step = (messages.length - 2) / 2
+      const calls = step < steps
+      yield { type: 'text', text: calls ? `Step ${step + 1}: I add the next pair of numbers.` : `Done after ${steps} steps.` }
+      if (calls) yield { type: 'tool-call', index: 0, id: `call_${step}`, name: toolName, arguments: JSON.stringify({ a: step, b: 1 }) }
+      yield { type: 'finish', reason: calls ? 'tool-calls' : 'stop', usage: { inputTokens: 100, outputTokens: 10 } }
+    },
+  }
+}
+
+function prepare(setup: Setup, store: EventStore, effect: 'read' | 'execute' = 'read', model = modelOnTheServer(setup)) {
   const add = defineTool({
     name: toolName,
     description: toolDescription,
@@ -38,9 +54,9 @@ function prepare(setup: Setup, store: EventStore, effect: 'read' | 'execute' = '
 
 type MakeStore = (setup: Setup) => EventStore
 
-function open(makeStore: MakeStore): Contestant['open'] {
+function open(makeStore: MakeStore, makeModel = modelOnTheServer): Contestant['open'] {
   return (setup) => {
-    const baton = prepare(setup, makeStore(setup))
+    const baton = prepare(setup, makeStore(setup), 'read', makeModel(setup))
     return {
       async run() {
         const task = await baton.createTask({ goal })
@@ -90,6 +106,14 @@ export const inMemory: Contestant = {
 }
 
 const fileStore: MakeStore = ({ dir }) => createFileEventStore({ dir: join(dir, 'log') })
+
+/** Without a request, so that nothing is left but what Baton itself costs. */
+export const inside: Contestant = {
+  label: 'Baton durable, model in the process',
+  packages,
+  path: 'the same without requests',
+  open: open(fileStore, modelInside),
+}
 
 export default {
   label: 'Baton durable',
