@@ -18,6 +18,9 @@ const printed: Record<string, RegExp> = {
   'sandbox.ts': /^isolation: (process|none)\nexited 3 hello from \S+\ntimeout\nkey:\nPATH_OUTSIDE_WORKDIR\n$/,
   'confidentiality.ts':
     /^confidential \[ \{ kind: 'secret', offset: 12, length: 15 \} \]\nrestricted\nsettings: confidential \[.*\]\ncloud\/model: failed, NO_ELIGIBLE_MODEL\nsettings: .*\nconnect: public \[\]\nredacted\/cloud\/model: done, Done\.\n$/,
+  'routing.ts':
+    /^code: cheap \(2 of 3 models; confidential [\s\S]*\n {2}- {2}cloud {3}not-cleared: [\s\S]*\ncode: strong [\s\S]*1\. strong {2}escalated: cheap was tried before: The check "npm test" failed [\s\S]*\nRenamed, in the tests too\.\n$/,
+  'cost.ts': /^price-unknown\ncheap 0\.0022 judge 0\.000108\nstrong 0\.0116\n\$0\.013908 of \$0\.05\n$/,
   'release-agent.ts': /^releaser: The tests pass\. Releasing a minor version\.\nReleased a minor version\.\n$/,
 }
 

@@ -1,5 +1,5 @@
 import type { Model, Router } from '@baton-sdk/core'
-import { BatonError, createSingleModelRouter } from '@baton-sdk/core'
+import { eligibleModels } from '@baton-sdk/core'
 import { testRouter } from '@baton-sdk/core/testing'
 import { describe, it } from 'vitest'
 
@@ -10,22 +10,10 @@ function createCheapestRouter(models: readonly Model[]): Router {
   return {
     models,
     async route(request) {
-      const attempts = []
-      const considered = []
-      for (const model of ranked) {
-        try {
-          // Knows the rules of who may and can take a call.
-          await createSingleModelRouter(model).route(request)
-          attempts.push({ model })
-          considered.push({ model: model.id, rank: attempts.length, reason: 'price' })
-        } catch (error) {
-          if (!BatonError.isInstance(error, 'NO_ELIGIBLE_MODEL')) throw error
-          considered.push(...(error.details.considered as { model: string; reason: string }[]))
-        }
-      }
-      if (attempts.length > 0) return { attempts, considered }
-      const reasons = considered.map(({ model, reason }) => `${model}: ${reason}`).join(', ')
-      throw new BatonError('NO_ELIGIBLE_MODEL', `No model may or can take this call. ${reasons}`, { details: { considered } })
+      // Knows the rules of who may and can take a call, and throws where none is left.
+      const { eligible, refused } = eligibleModels(ranked, request)
+      const considered = eligible.map(({ id }, at) => ({ model: id, rank: at + 1, reason: 'price' }))
+      return { attempts: eligible.map((model) => ({ model })), considered: [...considered, ...refused] }
     },
   }
 }

@@ -226,7 +226,7 @@ describe('createRouter in a Baton, with a server for each model', () => {
     expect(called.map(({ model }) => model)).toEqual(['cheap', 'cheap', 'strong', 'strong'])
     expect(called[2]?.why[0]).toMatchObject({
       reason: 'escalated',
-      detail: expect.stringContaining('cheap was tried before: The check "test" failed after its work.'),
+      detail: expect.stringContaining('cheap was tried before: The check "test" failed after its work'),
     })
   })
 

@@ -55,7 +55,7 @@ describe('cascade', () => {
   it('escalates where the work of one of its models was not good enough', async () => {
     const policy = cascade({ cheap: ['cheap', 'cheap2'], strong: ['strong', 'strong2'], verify })
     expect(await decide(models, policy, { previous: [tried('cheap', 'The check "test" failed after its work.')] })).toEqual([
-      'strong: escalated: cheap was tried before: The check "test" failed after its work.; strong; number 1 of 2',
+      'strong: escalated: cheap was tried before: The check "test" failed after its work; strong: number 1 of 2',
       'strong2: strong: number 2 of 2',
       'cheap: cheap: number 1 of 2',
       'cheap2: cheap: number 2 of 2',

@@ -64,7 +64,7 @@ export function cascade(options: CascadeOptions): RoutingPolicy {
     const rest = cheapOnes.filter(({ candidate }) => !taken.has(candidate))
     /** The strong one at once, and the cheap one only where everything else fails. */
     const skip = (reason: string, detail: string): Choice[] => [
-      { ...top, reason, detail: [detail, top.reason, top.detail].filter((text) => text !== undefined).join('; ') },
+      { ...top, reason, detail: `${detail}; ${top.reason}${top.detail === undefined ? '' : `: ${top.detail}`}` },
       ...strongOnes.slice(1),
       first,
       ...rest,
@@ -72,7 +72,8 @@ export function cascade(options: CascadeOptions): RoutingPolicy {
     const judged = request.previous?.findLast(({ model }) =>
       [cheapOnes, strongOnes].some((choices) => choices.some(({ candidate }) => candidate.model.id === model)),
     )
-    if (judged) return skip('escalated', `${judged.model} was tried before: ${judged.error?.message ?? 'judged not good enough'}`)
+    if (judged)
+      return skip('escalated', `${judged.model} was tried before: ${judged.error?.message.replace(/\.$/, '') ?? 'judged not good enough'}`)
     if (!verify) return [{ ...first, reason: 'cheap-first', detail: 'until checks fail after its work' }, ...strongOnes, ...rest]
     const judge = judgeCost(verify, request)
     if (judge.refusal !== undefined) return skip('verifier-unavailable', judge.refusal)
