@@ -8,6 +8,8 @@ import type { BenchRun } from './sections.ts'
 import { sections } from './sections.ts'
 
 const here = import.meta.dirname
+/** Enough to see whether Baton became slower. */
+const few = ['fetch-stream', 'ai', 'baton', 'baton-memory']
 const everyone = ['fetch', 'fetch-stream', 'openai', 'ai', 'ai-stream', 'agents', 'mastra', 'pi', 'baton', 'baton-memory']
 
 const { values: options } = parseArgs({
@@ -24,12 +26,12 @@ const { values: options } = parseArgs({
 if (options.help) {
   console.log(`npm run bench -- [--short] [--only NAME]… [--rounds N] [--dir FOLDER]
 
-  --short   fewer rounds and tasks, and the long sections left out: about a minute
-  --only    a section (${sections.map(({ name }) => name).join(', ')})
-            or a contestant (${everyone.join(', ')}; ai is always there, as the measure of the others)
-  --rounds  how often everything is measured; the median is shown. Default 5, with --short 1
+  --short     fewer contestants, rounds and tasks, and the long sections left out: about a minute
+  --only      a section (${sections.map(({ name }) => name).join(', ')})
+              or a contestant (${everyone.join(', ')}; ai is always there, as the measure of the others)
+  --rounds    how often everything is measured; the median is shown. Default 5, with --short 1
   --patience  seconds to wait, before each measurement, for a moment in which nothing else works on this machine. Default 0
-  --dir     where logs are written: a folder on the disk that you want to know about. Default bench/results`)
+  --dir       where logs are written: a folder on the disk that you want to know about. Default bench/results`)
   process.exit()
 }
 
@@ -61,7 +63,8 @@ async function startServer(): Promise<{ urls: BenchRun['urls']; stop(): void }> 
 
 install()
 const chosen = everyone.filter((name) => options.only.includes(name))
-const contestants = chosen.length === 0 ? everyone : everyone.filter((name) => name === 'ai' || chosen.includes(name))
+const contestants =
+  chosen.length === 0 ? (options.short ? few : everyone) : everyone.filter((name) => name === 'ai' || chosen.includes(name))
 const named = sections.filter(({ name }) => options.only.includes(name))
 const wanted = named.length > 0 ? named : sections.filter(({ longOnly }) => !(options.short && longOnly))
 const loaded = new Map<string, Contestant>()

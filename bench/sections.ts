@@ -102,14 +102,14 @@ const start: Section = {
 /** Whether a step costs the same at the beginning and at the end of a long task. */
 const growth: Section = {
   name: 'growth',
-  title: 'A step early and late in a task of 1,000 steps: processor ms',
+  title: 'A step early and late in a long task: processor ms',
   async run(bench) {
     const names = ['fetch', 'fetch-stream', 'ai', 'baton', 'baton-memory'].filter((name) => bench.contestants.includes(name))
     if (names.includes('baton')) names.push('baton-inside')
     const windows: GrowthJob['windows'] = bench.short
       ? [
           { from: 5, to: 15, tasks: 10 },
-          { from: 90, to: 110, tasks: 3 },
+          { from: 190, to: 200, tasks: 2 },
         ]
       : [
           { from: 5, to: 15, tasks: 30 },
@@ -243,7 +243,7 @@ export const sections: readonly Section[] = [
   tasksSection('steps200', 'One task at a time, 200 steps', { full: { steps: 200, tasks: 8, concurrency: 1, warmUp: 4 } }),
   tasksSection('parallel', '100 tasks at once, 20 steps', {
     full: { steps: 20, tasks: 200, concurrency: 100, warmUp: 100 },
-    short: { steps: 20, tasks: 100, concurrency: 100, warmUp: 30 },
+    short: { steps: 20, tasks: 100, concurrency: 100, warmUp: 20 },
   }),
   tasksSection('replies', 'One task at a time, 20 steps, 2,000 characters of text with each call (where it is streamed, in 400 pieces)', {
     full: { steps: 20, tasks: 30, concurrency: 1, warmUp: 20, chars: 2000 },
