@@ -131,6 +131,6 @@ export function createAnswerVerifier(options: AnswerVerifierOptions = {}): Answe
 const figures = answerFeatures('', '').length
 
 function count(linear: LinearModel, entry: TableEntry | undefined, action: 'add' | 'remove'): void {
-  const tally = entry?.tallies.get(model)
+  const tally = entry?.tallies[0]
   if (entry?.dense && tally) linear[action](entry.dense, tally.right / tally.tried)
 }

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { BatonError } from '@baton-sdk/core'
 import type { ByteReader, ByteWriter } from './byte-codec.ts'
 import { createByteReader, createByteWriter } from './byte-codec.ts'
-import type { OutcomeTable, TableEntry } from './outcome-table.ts'
+import type { OutcomeTable, TableEntry, Tally } from './outcome-table.ts'
 import { maxNgrams, ngramBuckets } from './text-features.ts'
 
 /*
@@ -31,6 +31,8 @@ export interface OutcomeScale {
 interface OutcomeFile {
   readonly kind: OutcomeFileKind
   readonly table: OutcomeTable
+  /** Ids of models, where the tallies find them. */
+  readonly models: string[]
   readonly scale: OutcomeScale
 }
 
@@ -58,11 +60,11 @@ export async function writeOutcomes(path: string, file: OutcomeFile): Promise<vo
 }
 
 /**
- * Puts the entries of a file into a table, which is to be thrown away when this throws.
+ * Puts the entries of a file into an empty table, and the ids of models into an empty list; both are to be thrown away when this throws.
  *
  * @throws BatonError `FILE_NOT_FOUND`, `CORRUPT_FILE`, `INVALID_OPTIONS`, `STORE_FAILED`
  */
-export async function readOutcomes(path: string, { kind, table }: Omit<OutcomeFile, 'scale'>): Promise<OutcomeScale> {
+export async function readOutcomes(path: string, { kind, table, models }: Omit<OutcomeFile, 'scale'>): Promise<OutcomeScale> {
   let data: Buffer
   try {
     data = await readFile(path)
@@ -81,25 +83,27 @@ export async function readOutcomes(path: string, { kind, table }: Omit<OutcomeFi
     if (held !== kind)
       throw new BatonError('INVALID_OPTIONS', `${path} holds ${held}, and ${kind} were to be loaded.`, { details: { path } })
     const scale = { floor: reader.float(), unmeasured: reader.count() }
-    decode(reader, table)
+    decode(reader, table, models)
     return scale
   } catch (error) {
     throw BatonError.isInstance(error) ? error : corrupt(path, 'what it says of itself cannot be', error)
   }
 }
 
-function encode(writer: ByteWriter, { kind, table, scale }: OutcomeFile): void {
+function encode(writer: ByteWriter, { kind, table, models, scale }: OutcomeFile): void {
   const entries = [...table.entries()]
-  const models = [...new Set(entries.flatMap(({ tallies }) => [...tallies.keys()]))].sort()
-  const places = new Map(models.map((model, place) => [model, place]))
+  // Only those that are still there, in an order of their own: equal tables have equal files.
+  const used = [...new Set(entries.flatMap(({ tallies }) => tallies.map((tally) => tally.model)))]
+  const names = used.map((model) => models[model] as string).sort()
+  const places = new Map(names.map((name, place) => [models.indexOf(name), place]))
   writer.bytes(magic)
   writer.count(version)
   writer.text(kind)
   writer.float(scale.floor)
   writer.count(scale.unmeasured)
   writer.count(entries[0]?.dense?.length ?? 0)
-  writer.count(models.length)
-  for (const model of models) writer.text(model)
+  writer.count(names.length)
+  for (const name of names) writer.text(name)
   writer.count(entries.length)
   for (const { key, features, dense = [], tallies } of entries) {
     writer.bytes(Buffer.from(key, 'hex'))
@@ -109,20 +113,20 @@ function encode(writer: ByteWriter, { kind, table, scale }: OutcomeFile): void {
       writer.count(ngram - (features.ngrams[at - 1] ?? 0))
     })
     for (const figure of dense) writer.float(figure)
-    const rows = [...tallies].map(([model, tally]) => ({ place: places.get(model) as number, ...tally })).sort((a, b) => a.place - b.place)
+    const rows = tallies.map((tally) => ({ ...tally, place: places.get(tally.model) as number })).sort((a, b) => a.place - b.place)
     writer.count(rows.length)
     for (const { place, right, tried } of rows) for (const value of [place, right, tried]) writer.count(value)
   }
 }
 
-function decode(reader: ByteReader, table: OutcomeTable): void {
+function decode(reader: ByteReader, table: OutcomeTable, models: string[]): void {
   const figures = reader.count()
-  const models = Array.from({ length: atMost(reader.left, reader.count()) }, () => reader.text())
-  for (let left = reader.count(); left > 0; left--) table.put(decodeEntry(reader, figures, models))
+  for (let left = reader.count(); left > 0; left--) models.push(reader.text())
+  for (let left = reader.count(); left > 0; left--) table.put(decodeEntry(reader, figures, models.length))
   if (reader.left > 0) throw new RangeError(`${reader.left} bytes more than there should be`)
 }
 
-function decodeEntry(reader: ByteReader, figures: number, models: readonly string[]): TableEntry {
+function decodeEntry(reader: ByteReader, figures: number, models: number): TableEntry {
   const key = Buffer.from(reader.bytes(keyBytes)).toString('hex')
   const [length, numbers, density] = [reader.float(), reader.float(), reader.float()]
   const ngrams = new Int32Array(atMost(maxNgrams, reader.count()))
@@ -132,12 +136,11 @@ function decodeEntry(reader: ByteReader, figures: number, models: readonly strin
     ngrams[at] = atMost(ngramBuckets - 1, ngram)
   }
   const dense = figures > 0 ? Float32Array.from({ length: atMost(reader.left / 4, figures) }, () => reader.float()) : undefined
-  const tallies: TableEntry['tallies'] = new Map()
+  const tallies: Tally[] = []
   for (let left = reader.count(); left > 0; left--) {
-    const model = models[reader.count()]
-    const [right, tried] = [reader.count(), reader.count()]
-    if (model === undefined || tried === 0) throw new RangeError('a tally of nothing')
-    tallies.set(model, { right: atMost(tried, right), tried })
+    const [model, right, tried] = [atMost(models - 1, reader.count()), reader.count(), reader.count()]
+    if (tried === 0) throw new RangeError('a tally of nothing')
+    tallies.push({ model, right: atMost(tried, right), tried })
   }
   return { key, features: { ngrams, length, numbers, density }, dense, tallies }
 }

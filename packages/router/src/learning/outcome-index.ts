@@ -65,8 +65,8 @@ export interface OutcomeIndex {
  * Builds an index of outcomes: k nearest neighbours on hashed words and pairs of words, without a model and without dependencies. It keeps
  * no text, only hashes; who holds the file can still test whether a text is in it.
  *
- * The estimate is a mean over the 200 nearest texts, weighted from 1 for the nearest down to 0, and drawn towards the model's mean over all
- * texts, which counts like 4 texts at the place itself.
+ * The estimate for a model is the mean of its outcomes on the 200 nearest texts, weighted from 1 for the nearest down to 0, and drawn towards
+ * its mean over all texts, which counts like 4 texts at the place itself.
  *
  * @throws BatonError `INVALID_OPTIONS`
  */

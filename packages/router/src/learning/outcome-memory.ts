@@ -2,7 +2,7 @@ import type { Neighbour, Neighbours } from './neighbours.ts'
 import { createNeighbours } from './neighbours.ts'
 import type { OutcomeFileKind } from './outcome-file.ts'
 import { readOutcomes, writeOutcomes } from './outcome-file.ts'
-import type { OutcomeTable, TableEntry } from './outcome-table.ts'
+import type { OutcomeTable, TableEntry, Tally } from './outcome-table.ts'
 import { createOutcomeTable } from './outcome-table.ts'
 import type { TextFeatures } from './text-features.ts'
 
@@ -56,8 +56,6 @@ const neighbourCount = 200
 const priorTexts = 4
 /** Nearest texts that say whether anything like this one is known. */
 const nearestCount = 5
-/** What the same shape adds to the similarity of two texts. */
-const shapeWeights = { length: 0.04, numbers: 0.01, density: 0.01 }
 /** Shares are summed as integers, so that the order makes no difference. */
 const unit = 2 ** 20
 /** Texts by which it is measured how like known texts are to each other, and the share of new ones after which it is measured again. */
@@ -66,7 +64,13 @@ const measured = { texts: 100, again: 0.25 }
 /** Builds an {@link OutcomeMemory}. */
 export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare }: OutcomeMemoryOptions): OutcomeMemory {
   let table = createOutcomeTable(maxTexts)
+  let models: ModelTotal[] = []
   let scale = { floor: 0, unmeasured: 0 }
+
+  function placeOf(id: string): number {
+    const place = models.findIndex((model) => model.id === id)
+    return place < 0 ? models.push({ id, rates: 0, texts: 0 }) - 1 : place
+  }
 
   return {
     get table() {
@@ -74,70 +78,99 @@ export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare 
     },
     add(text, model, success) {
       const known = table.get(text.key)
-      const tallies = known?.tallies ?? new Map()
-      const { right, tried } = tallies.get(model) ?? { right: 0, tried: 0 }
-      tallies.set(model, { right: right + (success ? 1 : 0), tried: tried + 1 })
+      const tallies = tally(known?.tallies ?? [], placeOf(model), success)
       const gone = table.put({ ...text, tallies })
+      count(models, known?.tallies, -1)
+      count(models, gone?.tallies, -1)
+      count(models, tallies, 1)
       if (known) return gone
       scale.unmeasured++
       if (table.size >= minOutcomes && scale.unmeasured >= measured.again * table.size)
         scale = { floor: farthestKnown(table, abstainShare, kind === 'outcomes of embeddings'), unmeasured: 0 }
       return gone
     },
-    estimate: (text) => estimate(table, text, { floor: scale.floor, minOutcomes }),
-    save: (path) => writeOutcomes(path, { kind, table, scale }),
+    estimate: (text) => estimate(text, { table, models, floor: scale.floor, minOutcomes }),
+    save: (path) => writeOutcomes(path, { kind, table, models: models.map(({ id }) => id), scale }),
     async load(path) {
-      const loaded = createOutcomeTable(maxTexts)
-      scale = await readOutcomes(path, { kind, table: loaded })
-      table = loaded
+      const loaded = { table: createOutcomeTable(maxTexts), models: [] as string[] }
+      scale = await readOutcomes(path, { kind, ...loaded })
+      table = loaded.table
+      models = loaded.models.map((id) => ({ id, rates: 0, texts: 0 }))
+      for (const { tallies } of table.entries()) count(models, tallies, 1)
     },
   }
 }
 
-/** One pass over the table. */
-function estimate(table: OutcomeTable, text: TextPoint, { floor, minOutcomes }: { floor: number; minOutcomes: number }): OutcomeEstimate {
-  const nearest = createNeighbours(nearestCount)
-  const byModel = new Map<string, { readonly neighbours: Neighbours; rates: number; texts: number }>()
-  compare(table, text, (entry, similarity) => {
-    nearest.offer(entry, similarity)
-    const nearness = similarity + likeShape(text.features, entry.features)
-    for (const [model, { right, tried }] of entry.tallies) {
-      let known = byModel.get(model)
-      if (!known) {
-        known = { neighbours: createNeighbours(neighbourCount + 1), rates: 0, texts: 0 }
-        byModel.set(model, known)
-      }
-      known.neighbours.offer(entry, nearness)
-      known.rates += Math.round((unit * right) / tried)
-      known.texts++
-    }
-  })
-  const models = new Map<string, ModelEstimate>()
-  for (const [model, { neighbours, rates, texts }] of [...byModel].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (texts >= minOutcomes) models.set(model, weigh(model, neighbours.sorted(), rates / unit / texts))
+function tally(tallies: readonly Tally[], model: number, success: boolean): readonly Tally[] {
+  const { right, tried } = tallies.find((one) => one.model === model) ?? { right: 0, tried: 0 }
+  return [...tallies.filter((one) => one.model !== model), { model, right: right + (success ? 1 : 0), tried: tried + 1 }]
+}
+
+function count(models: readonly ModelTotal[], tallies: readonly Tally[] | undefined, sign: 1 | -1): void {
+  for (const { model, right, tried } of tallies ?? []) {
+    const total = models[model] as ModelTotal
+    total.rates += sign * Math.round((unit * right) / tried)
+    total.texts += sign
   }
+}
+
+/** A model's outcomes on all texts. */
+interface ModelTotal {
+  readonly id: string
+  /** Sum of the shares of right ones, in units. */
+  rates: number
+  texts: number
+}
+
+interface Known {
+  readonly table: OutcomeTable
+  readonly models: readonly ModelTotal[]
+  readonly floor: number
+  readonly minOutcomes: number
+}
+
+/** One pass over the table. */
+function estimate(text: TextPoint, { table, models: known, floor, minOutcomes }: Known): OutcomeEstimate {
+  const nearest = createNeighbours(nearestCount)
+  const neighbours = createNeighbours(neighbourCount + 1)
+  compare(table, text, (entry, similarity, shape) => {
+    nearest.offer(entry, similarity)
+    neighbours.offer(entry, similarity + shape)
+  })
+  const near = known.map(() => ({ right: 0, evidence: 0 }))
+  for (const { entry, weight } of weigh(neighbours.sorted())) {
+    for (const { model, right, tried } of entry.tallies) {
+      const sum = near[model] as (typeof near)[number]
+      sum.right += (weight * right) / tried
+      sum.evidence += weight
+    }
+  }
+  const models = new Map<string, ModelEstimate>()
+  known.forEach(({ id, rates, texts }, place) => {
+    if (texts < minOutcomes) return
+    const { right, evidence } = near[place] as (typeof near)[number]
+    const prior = rates / unit / texts
+    models.set(id, { success: (right + priorTexts * prior) / (evidence + priorTexts), evidence })
+  })
   const familiarity = closeness(nearest, text) / (floor || 1)
   return { abstains: models.size === 0 || familiarity < 1, familiarity, models }
 }
 
-/** The mean of the neighbours' outcomes, each by how much nearer it is than the first one that does not count. */
-function weigh(model: string, neighbours: readonly Neighbour[], prior: number): ModelEstimate {
+/** Each counts by how much nearer it is than the first one that does not count: the nearest 1, the farthest next to nothing. */
+function weigh(neighbours: readonly Neighbour[]): { readonly entry: TableEntry; readonly weight: number }[] {
   const top = neighbours[0]?.nearness ?? 0
   const bottom = neighbours[neighbourCount]?.nearness ?? 0
-  let [right, evidence] = [0, 0]
-  for (const { entry, nearness } of neighbours.slice(0, neighbourCount)) {
-    const tally = entry.tallies.get(model)
-    if (!tally) continue
-    const weight = top > bottom ? Math.max(0, (nearness - bottom) / (top - bottom)) : 1
-    right += (weight * tally.right) / tally.tried
-    evidence += weight
-  }
-  return { success: (right + priorTexts * prior) / (evidence + priorTexts), evidence }
+  return neighbours
+    .slice(0, neighbourCount)
+    .map(({ entry, nearness }) => ({ entry, weight: top > bottom ? Math.max(0, (nearness - bottom) / (top - bottom)) : 1 }))
 }
 
-function compare(table: OutcomeTable, { features, dense }: TextPoint, visit: (entry: TableEntry, similarity: number) => void): void {
-  if (!dense) table.compare(features, visit)
-  else for (const entry of table.entries()) visit(entry, entry.dense ? cosine(dense, entry.dense) : 0)
+function compare(
+  table: OutcomeTable,
+  { features, dense }: TextPoint,
+  visit: (entry: TableEntry, similarity: number, shape: number) => void,
+): void {
+  table.compare(features, dense ? (entry, _, shape) => visit(entry, entry.dense ? cosine(dense, entry.dense) : 0, shape) : visit)
 }
 
 /**
@@ -161,18 +194,6 @@ function farthestKnown(table: OutcomeTable, share: number, byDense: boolean): nu
     return closeness(nearest, { features, dense })
   })
   return Math.fround(values.sort((a, b) => a - b)[Math.floor(share * values.length)] ?? 0)
-}
-
-function likeShape(one: TextFeatures, other: TextFeatures): number {
-  return (
-    shapeWeights.length * overlap(one.length, other.length) +
-    shapeWeights.numbers * overlap(one.numbers, other.numbers) +
-    shapeWeights.density * overlap(one.density, other.density)
-  )
-}
-
-function overlap(one: number, other: number): number {
-  return Math.max(0, 1 - Math.abs(one - other))
 }
 
 /** The inner product: the cosine of unit vectors. */

@@ -3,6 +3,8 @@ import { maxNgrams, ngramBuckets } from './text-features.ts'
 
 /** How often a model was right on a text. */
 export interface Tally {
+  /** Its place in the list of models. */
+  readonly model: number
   readonly right: number
   readonly tried: number
 }
@@ -14,8 +16,8 @@ export interface TableEntry {
   readonly features: TextFeatures
   /** The embedding of the text, or other figures that belong to it. */
   readonly dense?: Float32Array | undefined
-  /** By model. */
-  readonly tallies: Map<string, Tally>
+  /** One for each model that was tried. */
+  readonly tallies: readonly Tally[]
 }
 
 /** Texts with their outcomes, the youngest ones up to a number, and how like they are to another text. */
@@ -27,10 +29,10 @@ export interface OutcomeTable {
   /** Puts an entry in as the youngest, also where its text was in before. Returns the one that had to go for it: the oldest. */
   put(entry: TableEntry): TableEntry | undefined
   /**
-   * Says how like each text is to this one: from 0 for nothing in common to about 1 for the same, in the words that are not in every text.
-   * What is rare counts for more: each n-gram counts by the square of `ln(1 + texts / texts that have it)`.
+   * Says how like each text is to this one: in words, from 0 for nothing in common to about 1 for the same, where each n-gram counts by
+   * the square of `ln(1 + texts / texts that have it)`; and in shape, from 0 to {@link sameShape}.
    */
-  compare(features: TextFeatures, visit: (entry: TableEntry, similarity: number) => void): void
+  compare(features: TextFeatures, visit: (entry: TableEntry, words: number, shape: number) => void): void
 }
 
 interface Row {
@@ -39,10 +41,15 @@ interface Row {
 }
 
 /** N-grams in more than this share of the texts say nothing of what a text is about, and would cost the most time. */
-const commonShare = 0.25
+const commonShare = 0.1
 /** An n-gram in no more texts than this is never taken for common. */
 const fewTexts = 10
 const nothing = -1
+
+/** What the same length, as many numbers and the same share of them count, against 1 for the same words. */
+const shapeWeights = [0.02, 0.005, 0.005] as const
+/** What the same shape counts. */
+export const sameShape = shapeWeights[0] + shapeWeights[1] + shapeWeights[2]
 
 /**
  * Builds an {@link OutcomeTable} on an inverted index: for each n-gram a linked list of the texts that have it, in flat arrays. The place
@@ -50,18 +57,22 @@ const nothing = -1
  */
 export function createOutcomeTable(capacity: number): OutcomeTable {
   const rows = new Map<string, Row>()
+  /** By slot. What a comparison looks at for every text is in flat arrays. */
+  const entries: (TableEntry | undefined)[] = []
   const free: number[] = []
   let used = 0
   const first = new Int32Array(ngramBuckets).fill(nothing)
   const counts = new Int32Array(ngramBuckets)
   let next = new Int32Array(0)
   let sizes = new Float64Array(0)
+  let shapes = new Float32Array(0)
   let sums = new Float32Array(0)
 
   function grow(): void {
     const slots = Math.min(capacity, Math.max(64, used * 2))
     next = grown(next, new Int32Array(slots * maxNgrams))
     sizes = grown(sizes, new Float64Array(slots))
+    shapes = grown(shapes, new Float32Array(slots * shapeWeights.length))
     sums = new Float32Array(slots)
   }
 
@@ -70,6 +81,7 @@ export function createOutcomeTable(capacity: number): OutcomeTable {
     if (!row) return
     rows.delete(key)
     free.push(row.slot)
+    entries[row.slot] = undefined
     row.entry.features.ngrams.forEach((ngram, at) => {
       counts[ngram] = (counts[ngram] as number) - 1
       unlink(ngram, row.slot * maxNgrams + at)
@@ -98,10 +110,13 @@ export function createOutcomeTable(capacity: number): OutcomeTable {
       next[place] = first[ngram] as number
       first[ngram] = place
     })
+    shapes.set([entry.features.length, entry.features.numbers, entry.features.density], slot * shapeWeights.length)
+    entries[slot] = entry
     rows.set(entry.key, { entry, slot })
   }
 
-  function compare({ ngrams }: TextFeatures, visit: (entry: TableEntry, similarity: number) => void): void {
+  function compare(features: TextFeatures, visit: (entry: TableEntry, words: number, shape: number) => void): void {
+    const { ngrams, length, numbers, density } = features
     const texts = rows.size
     const common = Math.max(fewTexts, commonShare * texts)
     sums.fill(0, 0, used)
@@ -118,7 +133,16 @@ export function createOutcomeTable(capacity: number): OutcomeTable {
     }
     // Of texts with as many n-grams it is the share of this text's weight that the other has too.
     const scale = whole === 0 ? 0 : Math.sqrt(ngrams.length) / whole
-    for (const { entry, slot } of rows.values()) visit(entry, ((sums[slot] as number) * scale) / (sizes[slot] as number))
+    for (let slot = 0; slot < used; slot++) {
+      const entry = entries[slot]
+      if (!entry) continue
+      const at = slot * shapeWeights.length
+      const shape =
+        shapeWeights[0] * overlap(length, shapes[at] as number) +
+        shapeWeights[1] * overlap(numbers, shapes[at + 1] as number) +
+        shapeWeights[2] * overlap(density, shapes[at + 2] as number)
+      visit(entry, ((sums[slot] as number) * scale) / (sizes[slot] as number), shape)
+    }
   }
 
   return {
@@ -135,6 +159,7 @@ export function createOutcomeTable(capacity: number): OutcomeTable {
         // Taken out and put in again, it is the youngest. Its n-grams are where they were.
         rows.delete(entry.key)
         rows.set(entry.key, { entry, slot: known.slot })
+        entries[known.slot] = entry
         return undefined
       }
       const oldest = rows.size < capacity ? undefined : (rows.values().next().value as Row).entry
@@ -146,7 +171,12 @@ export function createOutcomeTable(capacity: number): OutcomeTable {
   }
 }
 
-function grown<T extends Int32Array | Float64Array>(from: T, to: T): T {
+function overlap(one: number, other: number): number {
+  const difference = one - other
+  return difference > -1 && difference < 1 ? 1 - Math.abs(difference) : 0
+}
+
+function grown<T extends Int32Array | Float32Array | Float64Array>(from: T, to: T): T {
   to.set(from)
   return to
 }
