@@ -30,7 +30,7 @@ export interface OutcomeTable {
   put(entry: TableEntry): TableEntry | undefined
   /**
    * Says how like each text is to this one: in words, from 0 for nothing in common to about 1 for the same, where each n-gram counts by
-   * the square of `ln(1 + texts / texts that have it)`; and in shape, from 0 to {@link sameShape}.
+   * the square of `ln(1 + texts / texts that have it)`; and in shape, from 0 to the sum of its weights.
    */
   compare(features: TextFeatures, visit: (entry: TableEntry, words: number, shape: number) => void): void
 }
@@ -48,8 +48,6 @@ const nothing = -1
 
 /** What the same length, as many numbers and the same share of them count, against 1 for the same words. */
 const shapeWeights = [0.02, 0.005, 0.005] as const
-/** What the same shape counts. */
-export const sameShape = shapeWeights[0] + shapeWeights[1] + shapeWeights[2]
 
 /**
  * Builds an {@link OutcomeTable} on an inverted index: for each n-gram a linked list of the texts that have it, in flat arrays. The place
