@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { setTimeout as wait } from 'node:timers/promises'
 import { BatonError } from '../../errors.ts'
 import type { LoggedEvent } from '../../events/event.ts'
 import { createFileEventStore } from '../../events/file-event-store.ts'
@@ -17,7 +19,7 @@ export async function openCrashPeople(dir: string, taskId: string, deathsBefore:
   const baton = createBaton({ store })
   const task = await baton.openTask(taskId, { as: 'observer' })
   const spoken = await hasSpoken(store.read(taskId))
-  const attending = attend(task, spoken, () => linesOf(placesIn(dir).deaths).length > deathsBefore)
+  const attending = attend(task, spoken, () => hasDied(dir, deathsBefore))
   return {
     async close() {
       await baton.close()
@@ -31,11 +33,18 @@ async function hasSpoken(events: AsyncIterable<LoggedEvent>): Promise<boolean> {
   return false
 }
 
+/** A process that is about to die gets the time for it, unless what it needs for that is a person. */
+async function hasDied(dir: string, deathsBefore: number): Promise<boolean> {
+  const { deaths, dying } = placesIn(dir)
+  for (let tries = 0; tries < 40 && existsSync(dying); tries++) await wait(25)
+  return linesOf(deaths).length > deathsBefore
+}
+
 /** What is asked for when the process has just died is left to those who are there when it is back. */
-async function attend(task: Task, spokenBefore: boolean, hasDied: () => boolean): Promise<void> {
+async function attend(task: Task, spokenBefore: boolean, isOver: () => Promise<boolean>): Promise<void> {
   let spoken = spokenBefore
   for await (const event of task.events()) {
-    if (hasDied()) return
+    if (await isOver()) return
     const waits = (id: string): boolean => task.summary.waiting.some((item) => item.id === id)
     if (event.type === 'approval.requested' && waits(event.data.approvalId)) {
       await unlessLate(task.approve(event.data.approvalId, { input: approvedInput }))

@@ -1,4 +1,4 @@
-import { appendFileSync, closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
+import { appendFileSync, closeSync, fsyncSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import type { BlobStore } from '../../events/blob-store.ts'
 import type { EventStore } from '../../events/event-store.ts'
 import type { Model } from '../../models/model.ts'
@@ -14,13 +14,24 @@ export interface CrashPoints {
   around<T>(label: string, work: () => Promise<T>): Promise<T>
 }
 
-/** @param killAt - number of the place to die at, from 1; its label is left in the file */
-export function createCrashPoints(killAt: number | undefined, file: string): CrashPoints {
+/** The files by which others see that the process is about to die, and where it did. */
+export interface CrashFiles {
+  readonly deaths: string
+  readonly dying: string
+}
+
+/**
+ * @param killAt - number of the place to die at, from 1; its label is left in the file of deaths. From the place before it on there is a file that
+ * says so: what is appended between the two is seen by nobody who does not know.
+ */
+export function createCrashPoints(killAt: number | undefined, files: CrashFiles): CrashPoints {
   let count = 0
   function reach(label: string): void {
     count++
+    if (killAt !== undefined && count === killAt - 1) writeFileSync(files.dying, '')
     if (count !== killAt) return
-    appendFileSync(file, `${label}\n`)
+    appendFileSync(files.deaths, `${label}\n`)
+    rmSync(files.dying, { force: true })
     process.kill(process.pid, 'SIGKILL')
   }
   return {

@@ -36,7 +36,7 @@ async function openOrCreate(baton: Baton, dir: string): Promise<Task> {
 async function main({ dir, killAt }: CrashOrder): Promise<void> {
   tell({ type: 'ready' })
   const places = placesIn(dir)
-  const points = createCrashPoints(killAt, places.deaths)
+  const points = createCrashPoints(killAt, places)
   const baton = createBaton({
     store: watchStore(createFileEventStore({ dir: places.log, onWarning: () => {} }), points, places.acknowledged),
     blobs: watchBlobs(createFileBlobStore({ dir: places.blobs }), points),

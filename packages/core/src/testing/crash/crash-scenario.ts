@@ -25,6 +25,8 @@ export function placesIn(dir: string) {
     acknowledged: join(dir, 'acknowledged.txt'),
     /** Labels of the places at which a process died. */
     deaths: join(dir, 'deaths.txt'),
+    /** There while a process is on its way to the place at which it is to die. */
+    dying: join(dir, 'dying'),
   }
 }
 
