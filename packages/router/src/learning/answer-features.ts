@@ -7,7 +7,7 @@ const largest = 8
 /** Of a long answer or question so much is read, half of it from the end. */
 const readCharacters = 16_000
 
-const numbers = /\d[\d,]*(?:\.\d+)?/g
+const numbers = /\d+(?:,\d{3})*(?:\.\d+)?/g
 const hedges =
   /\b(?:however|mistake|impossible|cannot|can't|unclear|not (?:possible|enough|sure)|assum\w*|actually|wait|probably|approximately)\b/gi
 const unknowns = /\b(?:denote|equation|solve|let's|let (?:us|[a-z]\b))/gi
@@ -46,7 +46,7 @@ function resultOf(question: string, answer: string): number[] {
   const final = finalResult(answer)
   const given = new Set(numbersOf(question))
   const used = new Set(numbersOf(answer))
-  const results = [...answer.matchAll(/=\s{0,3}(-?)\s{0,3}[$€£]?(\d[\d,]*(?:\.\d+)?)/g)]
+  const results = [...answer.matchAll(/=\s{0,3}(-?)\s{0,3}[$€£]?(\d+(?:,\d{3})*(?:\.\d+)?)/g)]
   return [
     log(stated),
     Math.min(3, wrong),
@@ -78,7 +78,7 @@ function wordsOf(question: string, answer: string): number[] {
 /** The number that an answer comes to in the end: after `####`, "the answer is" and the like. Undefined where it names none there. */
 function finalResult(answer: string): number | undefined {
   const stated = [...answer.matchAll(/(?:####|answer(?: is|:)|result(?: is|:)|\\boxed\{)([^\n]{0,80})/gi)].at(-1)?.[1]
-  const [, sign, figure] = stated?.match(/(-?)\s{0,3}[$€£]?(\d[\d,]*(?:\.\d+)?)/) ?? []
+  const [, sign, figure] = stated?.match(/(-?)\s{0,3}[$€£]?(\d+(?:,\d{3})*(?:\.\d+)?)/) ?? []
   return figure === undefined ? undefined : numberOf(figure) * (sign === '-' ? -1 : 1)
 }
 

@@ -42,7 +42,10 @@ export interface AnswerVerifierOptions {
   readonly maxAnswers?: number | undefined
   /** Answers that have to be known before any is accepted. Default: 50. */
   readonly minOutcomes?: number | undefined
-  /** It abstains on an answer that is farther from the known ones than all but this share of them are from each other. Default: 0.05; 0 is never. */
+  /**
+   * It abstains on an answer that is farther from the known ones than all but this share of them are from each other.
+   * Default: 0.05. With 0 it never does, however far; where too few outcomes are known it still does.
+   */
   readonly abstainShare?: number | undefined
   /** What was asked, from a request. Default: its first message from a user, which is the goal in a task. */
   readonly text?: ((request: ModelRequest) => string) | undefined

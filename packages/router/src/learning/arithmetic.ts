@@ -7,7 +7,7 @@ export interface EquationCount {
 }
 
 // Each match begins where the one before it ended, and none looks back: a text of any kind is read in one go.
-const item = /\d[\d,]*(?:\.\d+)?%?|\p{L}+|[^\s$€£]|\n/gu
+const item = /\d+(?:,\d{3})*(?:\.\d+)?%?|\p{L}+|[^\s$€£]|\n/gu
 const operators: Readonly<Record<string, string>> = { x: '*', X: '*', '×': '*', '·': '*', '÷': '/' }
 /** A calculation of more items than this is not looked at. */
 const longest = 64

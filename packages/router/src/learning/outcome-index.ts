@@ -26,7 +26,10 @@ export interface OutcomeIndexOptions {
   readonly maxTexts?: number | undefined
   /** Texts that a model needs to have outcomes on before anything is said of it. Default: 30. */
   readonly minOutcomes?: number | undefined
-  /** It abstains on a text that is farther from the known ones than all but this share of them are from each other. Default: 0.05; 0 is never. */
+  /**
+   * It abstains on a text that is farther from the known ones than all but this share of them are from each other.
+   * Default: 0.05. With 0 it never does, however far; where too few outcomes are known it still does.
+   */
   readonly abstainShare?: number | undefined
   /** Makes vectors of texts, which are compared by their angle in place of the words. What it throws, `add` and `estimate` throw. */
   readonly embed?: ((text: string) => Promise<Float32Array>) | undefined

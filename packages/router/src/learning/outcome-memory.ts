@@ -2,7 +2,7 @@ import type { Neighbour, Neighbours } from './neighbours.ts'
 import { createNeighbours } from './neighbours.ts'
 import type { OutcomeFileKind } from './outcome-file.ts'
 import { readOutcomes, writeOutcomes } from './outcome-file.ts'
-import type { OutcomeTable, TableEntry, Tally } from './outcome-table.ts'
+import type { Comparison, OutcomeTable, TableEntry, Tally } from './outcome-table.ts'
 import { createOutcomeTable } from './outcome-table.ts'
 import type { TextFeatures } from './text-features.ts'
 
@@ -89,7 +89,7 @@ export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare 
         scale = { floor: farthestKnown(table, abstainShare, kind === 'outcomes of embeddings'), unmeasured: 0 }
       return gone
     },
-    estimate: (text) => estimate(text, { table, models, floor: scale.floor, minOutcomes }),
+    estimate: (text) => estimate(text, { table, models, floor: scale.floor, minOutcomes, abstainShare }),
     save: (path) => writeOutcomes(path, { kind, table, models: models.map(({ id }) => id), scale }),
     async load(path) {
       const loaded = { table: createOutcomeTable(maxTexts), models: [] as string[] }
@@ -127,13 +127,14 @@ interface Known {
   readonly models: readonly ModelTotal[]
   readonly floor: number
   readonly minOutcomes: number
+  readonly abstainShare: number
 }
 
 /** One pass over the table. */
-function estimate(text: TextPoint, { table, models: known, floor, minOutcomes }: Known): OutcomeEstimate {
+function estimate(text: TextPoint, { table, models: known, floor, minOutcomes, abstainShare }: Known): OutcomeEstimate {
   const nearest = createNeighbours(nearestCount)
   const neighbours = createNeighbours(neighbourCount + 1)
-  compare(table, text, (entry, similarity, shape) => {
+  const { common } = compare(table, text, (entry, similarity, shape) => {
     nearest.offer(entry, similarity)
     neighbours.offer(entry, similarity + shape)
   })
@@ -152,8 +153,8 @@ function estimate(text: TextPoint, { table, models: known, floor, minOutcomes }:
     const prior = rates / unit / texts
     models.set(id, { success: (right + priorTexts * prior) / (evidence + priorTexts), evidence })
   })
-  const familiarity = closeness(nearest, text) / (floor || 1)
-  return { abstains: models.size === 0 || familiarity < 1, familiarity, models }
+  const familiarity = table.size === 0 ? 0 : floor === 0 ? 1 : closeness(nearest, text, common) / floor
+  return { abstains: models.size === 0 || (abstainShare > 0 && familiarity < 1), familiarity, models }
 }
 
 /** Each counts by how much nearer it is than the first one that does not count: the nearest 1, the farthest next to nothing. */
@@ -169,17 +170,17 @@ function compare(
   table: OutcomeTable,
   { features, dense }: TextPoint,
   visit: (entry: TableEntry, similarity: number, shape: number) => void,
-): void {
-  table.compare(features, dense ? (entry, _, shape) => visit(entry, entry.dense ? cosine(dense, entry.dense) : 0, shape) : visit)
+): Comparison {
+  return table.compare(features, dense ? (entry, _, shape) => visit(entry, entry.dense ? cosine(dense, entry.dense) : 0, shape) : visit)
 }
 
 /**
- * How near the nearest are. In words, a long text has less in common with each text in proportion, and more in total; their geometric mean tells
- * known from unknown best.
+ * How near the nearest are; words that are all over the known texts are near to all. In words, a long text has less in common with each text in
+ * proportion, and more in total; their geometric mean tells known from unknown best.
  */
-function closeness(nearest: Neighbours, { features, dense }: TextPoint): number {
+function closeness(nearest: Neighbours, { features, dense }: TextPoint, common: number): number {
   const mean = nearest.sorted().reduce((sum, { nearness }) => sum + nearness, 0) / nearestCount
-  return dense ? mean : mean * Math.sqrt(features.ngrams.length)
+  return dense ? mean : (mean + common) * Math.sqrt(features.ngrams.length)
 }
 
 /** All but this share of the known texts are closer to the other known ones. Measured on those with the lowest keys, which is as good as at random. */
@@ -188,10 +189,10 @@ function farthestKnown(table: OutcomeTable, share: number, byDense: boolean): nu
   const values = sample.map(({ key, features, dense: kept }) => {
     const nearest = createNeighbours(nearestCount)
     const dense = byDense ? kept : undefined
-    compare(table, { features, dense }, (entry, similarity) => {
+    const { common } = compare(table, { features, dense }, (entry, similarity) => {
       if (entry.key !== key) nearest.offer(entry, similarity)
     })
-    return closeness(nearest, { features, dense })
+    return closeness(nearest, { features, dense }, common)
   })
   return Math.fround(values.sort((a, b) => a - b)[Math.floor(share * values.length)] ?? 0)
 }

@@ -32,7 +32,13 @@ export interface OutcomeTable {
    * Says how like each text is to this one: in words, from 0 for nothing in common to about 1 for the same, where each n-gram counts by
    * the square of `ln(1 + texts / texts that have it)`; and in shape, from 0 to the sum of its weights.
    */
-  compare(features: TextFeatures, visit: (entry: TableEntry, words: number, shape: number) => void): void
+  compare(features: TextFeatures, visit: (entry: TableEntry, words: number, shape: number) => void): Comparison
+}
+
+/** What a comparison says of the text itself. */
+export interface Comparison {
+  /** The share of its words, counted in the same way, that are all over the known texts. They are left out of the likeness to each. */
+  readonly common: number
 }
 
 interface Row {
@@ -113,17 +119,20 @@ export function createOutcomeTable(capacity: number): OutcomeTable {
     rows.set(entry.key, { entry, slot })
   }
 
-  function compare(features: TextFeatures, visit: (entry: TableEntry, words: number, shape: number) => void): void {
+  function compare(features: TextFeatures, visit: (entry: TableEntry, words: number, shape: number) => void): Comparison {
     const { ngrams, length, numbers, density } = features
     const texts = rows.size
-    const common = Math.max(fewTexts, commonShare * texts)
+    const many = Math.max(fewTexts, commonShare * texts)
     sums.fill(0, 0, used)
-    let whole = 0
+    let [whole, common] = [0, 0]
     for (const ngram of ngrams) {
       const count = counts[ngram] as number
-      if (count > common) continue
       const weight = Math.log(1 + texts / Math.max(1, count)) ** 2
       whole += weight
+      if (count > many) {
+        common += weight
+        continue
+      }
       for (let place = first[ngram] as number; place !== nothing; place = next[place] as number) {
         const slot = (place / maxNgrams) | 0
         sums[slot] = (sums[slot] as number) + weight
@@ -141,6 +150,7 @@ export function createOutcomeTable(capacity: number): OutcomeTable {
         shapeWeights[2] * overlap(density, shapes[at + 2] as number)
       visit(entry, ((sums[slot] as number) * scale) / (sizes[slot] as number), shape)
     }
+    return { common: whole === 0 ? 0 : common / whole }
   }
 
   return {
