@@ -20,7 +20,7 @@ const gaps = /\b(?:todo|fixme|tbd|placeholder|not implemented)\b|\.\.\.|…/gi
  * They are about answers with calculations for the most part, since those were there to learn from.
  */
 export function answerFeatures(question: string, answer: string): Float32Array {
-  const [asked, said] = [shorten(question), shorten(answer)]
+  const [asked, said] = [plain(question), plain(answer)]
   const figures = [...shapeOf(asked, said), ...resultOf(asked, said), ...wordsOf(asked, said)]
   return Float32Array.from(figures, (figure) => Math.round(grain * Math.max(-largest, Math.min(largest, figure))))
 }
@@ -84,6 +84,11 @@ function finalResult(answer: string): number | undefined {
 
 function numbersOf(text: string): number[] {
   return (text.match(numbers) ?? []).map(numberOf)
+}
+
+/** What is read of a text, with full-width and ornamental figures as plain ones: what looks the same counts the same. */
+function plain(text: string): string {
+  return shorten(text).replace(/[\uff01-\uff5e]|[^\P{Nd}\d]/gu, (sign) => sign.normalize('NFKC'))
 }
 
 function shorten(text: string): string {
