@@ -9,7 +9,7 @@ import { maxNgrams, ngramBuckets } from './text-features.ts'
 
 /*
  * Format, version 1. Counts are LEB128, figures 32-bit floats, texts UTF-8 after their length.
- * "batonout", version, what it holds (text), the scale (figure, count), figures in `dense`, ids of models ascending, then the entries, oldest first:
+ * "batonout", version, what it holds (text), the scale (figure, figure, count), figures in `dense`, ids of models ascending, then the entries, oldest first:
  * key (16 bytes), length, numbers, density, n-grams (their count, then the steps from one to the next), `dense`,
  * tallies (their count, then model, right, tried). At the end the SHA-256 of all before it.
  */
@@ -24,6 +24,8 @@ export type OutcomeFileKind = 'outcomes' | 'outcomes of embeddings' | 'outcomes 
 /** How like known texts are to each other at least, and how many came in since that was measured. */
 export interface OutcomeScale {
   readonly floor: number
+  /** The share of texts that may be less like the others than that; single precision, as all figures in a file. */
+  readonly share: number
   readonly unmeasured: number
 }
 
@@ -78,15 +80,19 @@ export async function readOutcomes(path: string, { kind, table, models }: Omit<O
   try {
     const found = reader.count()
     if (found > version)
-      throw corrupt(path, `it was written by a later version of Baton, in format ${found} where this one reads ${version}`)
+      throw corrupt(path, `it was written by a later version of Baton, in format ${found} where this one reads ${version}`, {
+        advice: 'load it with that version',
+      })
     const held = reader.text()
     if (held !== kind)
-      throw new BatonError('INVALID_OPTIONS', `${path} holds ${held}, and ${kind} were to be loaded.`, { details: { path } })
-    const scale = { floor: reader.float(), unmeasured: reader.count() }
+      throw new BatonError('INVALID_OPTIONS', `${path} holds ${held}, and ${kind} were to be loaded. ${loadedWith(held)}`, {
+        details: { path },
+      })
+    const scale = { floor: reader.float(), share: reader.float(), unmeasured: reader.count() }
     decode(reader, table, models)
     return scale
   } catch (error) {
-    throw BatonError.isInstance(error) ? error : corrupt(path, 'what it says of itself cannot be', error)
+    throw BatonError.isInstance(error) ? error : corrupt(path, 'what it says of itself cannot be', { cause: error })
   }
 }
 
@@ -100,6 +106,7 @@ function encode(writer: ByteWriter, { kind, table, models, scale }: OutcomeFile)
   writer.count(version)
   writer.text(kind)
   writer.float(scale.floor)
+  writer.float(scale.share)
   writer.count(scale.unmeasured)
   writer.count(entries[0]?.dense?.length ?? 0)
   writer.count(names.length)
@@ -154,12 +161,30 @@ function sha256(data: Uint8Array): Buffer {
   return createHash('sha256').update(data).digest()
 }
 
-function corrupt(path: string, why: string, cause?: unknown): BatonError {
+function corrupt(
+  path: string,
+  why: string,
+  { advice = 'restore it from a copy', cause }: { readonly advice?: string; readonly cause?: unknown } = {},
+): BatonError {
   return new BatonError(
     'CORRUPT_FILE',
-    `${path} cannot be loaded: ${why}. Nothing was changed; restore it from a copy, or move it away to begin anew.`,
-    { details: { path }, ...(cause !== undefined && { cause }) },
+    `${path} cannot be loaded: ${why}. Nothing was changed; ${advice}, or move it away to begin anew.`,
+    {
+      details: { path },
+      ...(cause !== undefined && { cause }),
+    },
   )
+}
+
+/** What to load a file with that holds something else. */
+function loadedWith(held: string): string {
+  const loaders: Readonly<Record<OutcomeFileKind, string>> = {
+    outcomes: 'createOutcomeIndex()',
+    'outcomes of embeddings': 'createOutcomeIndex({ embed })',
+    'outcomes of answers': 'createAnswerVerifier()',
+  }
+  const loader = held in loaders ? loaders[held as OutcomeFileKind] : undefined
+  return loader === undefined ? 'Nothing was changed.' : `Nothing was changed; load it with ${loader}.`
 }
 
 function fileError(error: unknown, path: string, what: 'saved' | 'loaded'): BatonError {

@@ -253,6 +253,17 @@ describe('OutcomeIndex.save and load', () => {
     expect(await successOf(loaded, 'small', hard)).toBe(await successOf(young, 'small', hard))
   })
 
+  it('go by the share of the index that loads them', async () => {
+    const path = join(folder(), 'outcomes')
+    await (await trained()).save(path)
+    const wary = createOutcomeIndex({ abstainShare: 1 })
+    await wary.load(path)
+    for (const question of [easy, hard]) {
+      expect(await wary.estimate(question)).toMatchObject({ abstains: true })
+      expect(await (await trained()).estimate(question)).toMatchObject({ abstains: false })
+    }
+  })
+
   it('take up 2 or 3 bytes for each n-gram, and leave nothing beside the file', async () => {
     const dir = folder()
     const index = await trained()
@@ -288,10 +299,14 @@ describe('OutcomeIndex.save and load', () => {
     return Buffer.concat([body, createHash('sha256').update(body).digest()])
   }
   const outcomesKind = [8, ...Buffer.from('outcomes')]
-  const header = [1, ...outcomesKind, 0, 0, 0, 0, 0]
+  const header = [1, ...outcomesKind, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 
   it.each([
-    ['a later version', signed(2, ...outcomesKind), /later version of Baton, in format 2/],
+    [
+      'a later version',
+      signed(2, ...outcomesKind),
+      /later version of Baton, in format 2 where this one reads 1\. Nothing was changed; load it with that version, or move it away to begin anew/,
+    ],
     ['more entries than it has', signed(...header, 0, 0, 5), /what it says of itself cannot be/],
     ['more than its entries', signed(...header, 0, 0, 0, 9), /cannot be/],
     ['more models than could be', signed(...header, 0, 255, 255, 255, 255, 255, 255, 255), /cannot be/],
@@ -330,7 +345,9 @@ describe('OutcomeIndex.save and load', () => {
     await verifier.save(join(dir, 'answers'))
     await expect(index.load(join(dir, 'answers'))).rejects.toMatchObject({
       code: 'INVALID_OPTIONS',
-      message: expect.stringMatching(/holds outcomes of answers, and outcomes were to be loaded/),
+      message: expect.stringMatching(
+        /holds outcomes of answers, and outcomes were to be loaded\. Nothing was changed; load it with createAnswerVerifier\(\)/,
+      ),
     })
     expect(readdirSync(dir)).toEqual(['answers'])
   })

@@ -1,6 +1,6 @@
 import type { Neighbour, Neighbours } from './neighbours.ts'
 import { createNeighbours } from './neighbours.ts'
-import type { OutcomeFileKind } from './outcome-file.ts'
+import type { OutcomeFileKind, OutcomeScale } from './outcome-file.ts'
 import { readOutcomes, writeOutcomes } from './outcome-file.ts'
 import type { Comparison, OutcomeTable, TableEntry, Tally } from './outcome-table.ts'
 import { createOutcomeTable } from './outcome-table.ts'
@@ -65,11 +65,16 @@ const measured = { texts: 100, again: 0.25 }
 export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare }: OutcomeMemoryOptions): OutcomeMemory {
   let table = createOutcomeTable(maxTexts)
   let models: ModelTotal[] = []
-  let scale = { floor: 0, unmeasured: 0 }
+  const share = Math.fround(abstainShare)
+  let scale: OutcomeScale = { floor: 0, share, unmeasured: 0 }
 
   function placeOf(id: string): number {
     const place = models.findIndex((model) => model.id === id)
     return place < 0 ? models.push({ id, rates: 0, texts: 0 }) - 1 : place
+  }
+
+  function measure(): void {
+    scale = { floor: farthestKnown(table, abstainShare, kind === 'outcomes of embeddings'), share, unmeasured: 0 }
   }
 
   return {
@@ -84,9 +89,8 @@ export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare 
       count(models, gone?.tallies, -1)
       count(models, tallies, 1)
       if (known) return gone
-      scale.unmeasured++
-      if (table.size >= minOutcomes && scale.unmeasured >= measured.again * table.size)
-        scale = { floor: farthestKnown(table, abstainShare, kind === 'outcomes of embeddings'), unmeasured: 0 }
+      scale = { ...scale, unmeasured: scale.unmeasured + 1 }
+      if (table.size >= minOutcomes && scale.unmeasured >= measured.again * table.size) measure()
       return gone
     },
     estimate: (text) => estimate(text, { table, models, floor: scale.floor, minOutcomes, abstainShare }),
@@ -97,6 +101,7 @@ export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare 
       table = loaded.table
       models = loaded.models.map((id) => ({ id, rates: 0, texts: 0 }))
       for (const { tallies } of table.entries()) count(models, tallies, 1)
+      if (scale.share !== share) measure()
     },
   }
 }
@@ -194,7 +199,7 @@ function farthestKnown(table: OutcomeTable, share: number, byDense: boolean): nu
     })
     return closeness(nearest, { features, dense }, common)
   })
-  return Math.fround(values.sort((a, b) => a - b)[Math.floor(share * values.length)] ?? 0)
+  return Math.fround(values.sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(share * values.length))] ?? 0)
 }
 
 /** The inner product: the cosine of unit vectors. */
