@@ -10,12 +10,46 @@ export const DriverClaimed = z.object({
 })
 export type DriverClaimed = z.infer<typeof DriverClaimed>
 
-/** A person takes the baton: the agent stops at its next safe point. */
-export const ControlTaken = z.object({ leaseId: z.string(), reason: z.string().optional(), key: z.string().optional() })
+/** The agent offers the baton: it waits until somebody has had control and gives it back, or declines. */
+export const ControlOffered = z.object({
+  offerId: z.string(),
+  /** Makes offering it again a no-op. */
+  key: z.string(),
+  /** Id of the person who is asked. Absent: anyone. */
+  to: z.string().optional(),
+  reason: z.string(),
+})
+export type ControlOffered = z.infer<typeof ControlOffered>
+
+/** Nobody takes what was offered. */
+export const ControlDeclined = z.object({ offerId: z.string(), feedback: z.string().optional() })
+export type ControlDeclined = z.infer<typeof ControlDeclined>
+
+/** What becomes of the agent's running calls when a person takes control: awaited, stopped, or left to go on. */
+export const RunningCalls = z.enum(['wait', 'cancel', 'leave'])
+export type RunningCalls = z.infer<typeof RunningCalls>
+
+/** A person takes the baton: the agent stops at its next safe point. The lease is the person's until it is returned or expires. */
+export const ControlTaken = z.object({
+  leaseId: z.string(),
+  running: RunningCalls,
+  /** The lease expires after this time without an event of the holder's, in milliseconds. */
+  idleMs: z.int().positive(),
+  reason: z.string().optional(),
+})
 export type ControlTaken = z.infer<typeof ControlTaken>
 
-/** A person gives the baton back. */
-export const ControlReturned = z.object({ leaseId: z.string(), note: z.string().optional() })
+/** The holder is still there. */
+export const ControlRenewed = z.object({ leaseId: z.string() })
+export type ControlRenewed = z.infer<typeof ControlRenewed>
+
+/** The baton goes back to the agent. */
+export const ControlReturned = z.object({
+  leaseId: z.string(),
+  note: z.string().optional(),
+  /** The holder did not give it back: the lease ran out. */
+  expired: z.boolean().optional(),
+})
 export type ControlReturned = z.infer<typeof ControlReturned>
 
 /** Replaces the task's limits; fields left out do not bind any more. */

@@ -11,6 +11,14 @@ export type Actor = z.infer<typeof Actor>
 /** The SDK itself, as the actor of what nobody asked for by hand. */
 export const systemActor: Actor = { kind: 'system', id: 'baton' }
 
+/** Whoever it was: what stands in place of the actor where nobody can tell. */
+export const unknownActor: Actor = { kind: 'system', id: 'unknown' }
+
+/** `kind:id`, the short form of an actor. */
+export function actorKey({ kind, id }: Actor): string {
+  return `${kind}:${id}`
+}
+
 /** What every event carries, whatever its type. Source: docs/reference/events.md. */
 export const Envelope = z.object({
   /** UUIDv7 (RFC 9562, section 5.7). */

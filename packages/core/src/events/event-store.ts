@@ -1,11 +1,11 @@
 import { z } from 'zod'
-import { Autonomy, Sensitivity } from './envelope.ts'
+import { Actor, Autonomy, Sensitivity } from './envelope.ts'
 import type { LoggedEvent } from './event.ts'
 import { RunOutcome, Spend } from './task-events.ts'
 
 /** Something that waits for a person. */
 export const WaitingItem = z.object({
-  kind: z.enum(['approval', 'question', 'control', 'stuck']),
+  kind: z.enum(['approval', 'question', 'proposal', 'control', 'stuck']),
   /** Id to answer it with. */
   id: z.string(),
   since: z.string(),
@@ -28,6 +28,8 @@ export const TaskSummary = z.object({
   runId: z.string().optional(),
   /** How the last finished run ended. */
   outcome: RunOutcome.optional(),
+  /** Who has control, while a person has it. */
+  control: z.object({ leaseId: z.string(), actor: Actor, since: z.string() }).optional(),
   driver: z.object({ epoch: z.int().positive(), owner: z.string() }).optional(),
   parentId: z.string().optional(),
   /** The words of their own that the task was created with. */

@@ -24,7 +24,10 @@ export interface BuiltInEventTypes {
   'question.asked': conversation.QuestionAsked
   'question.answered': conversation.QuestionAnswered
   'driver.claimed': control.DriverClaimed
+  'control.offered': control.ControlOffered
+  'control.declined': control.ControlDeclined
   'control.taken': control.ControlTaken
+  'control.renewed': control.ControlRenewed
   'control.returned': control.ControlReturned
   'autonomy.set': control.AutonomySet
   'limits.set': control.LimitsSet
@@ -41,8 +44,12 @@ export interface BuiltInEventTypes {
   'workspace.applied': workspace.WorkspaceApplied
   'checkpoint.created': workspace.CheckpointCreated
   'checkpoint.restored': workspace.CheckpointRestored
+  'changes.undone': workspace.ChangesUndone
+  'git.changed': workspace.GitChanged
   'proposal.made': workspace.ProposalMade
   'proposal.decided': workspace.ProposalDecided
+  'suggestion.made': workspace.SuggestionMade
+  'suggestion.decided': workspace.SuggestionDecided
   'sandbox.started': sandbox.SandboxStarted
   'sandbox.moved': sandbox.SandboxMoved
   'sandbox.lost': sandbox.SandboxLost

@@ -25,6 +25,8 @@ export const ApprovalRequested = z.object({
   reason: z.string(),
   /** What `remember` would cover. */
   scope: z.string(),
+  /** When it is rejected by itself, ISO 8601 in UTC. Absent: it waits for as long as its run is open. */
+  expiresAt: z.string().optional(),
 })
 export type ApprovalRequested = z.infer<typeof ApprovalRequested>
 
@@ -34,10 +36,12 @@ export const ApprovalDecided = z.object({
   decision: z.enum(['approved', 'rejected']),
   /** The input to use instead of the proposed one. */
   input: z.unknown().optional(),
-  /** `task`: the same scope is not asked again in this task. */
-  remember: z.enum(['once', 'task']),
+  /** `task`: the same scope is not asked again in this task; `workspace`: in no task on the same workspace. */
+  remember: z.enum(['once', 'task', 'workspace']),
   /** Words for the agent. */
   feedback: z.string().optional(),
+  /** Nobody decided in time. */
+  expired: z.boolean().optional(),
 })
 export type ApprovalDecided = z.infer<typeof ApprovalDecided>
 

@@ -1,14 +1,17 @@
 import { z } from 'zod'
-import { BlobRef } from './envelope.ts'
+import { Actor, BlobRef } from './envelope.ts'
 
 /** A file of the sandbox is different from before. */
 export const FileChanged = z.object({
   /** Relative to the workdir, with forward slashes. */
   path: z.string(),
   change: z.enum(['created', 'modified', 'deleted']),
-  /** How it is known who did it. */
+  /**
+   * How it is known who did it. `tool`, `desk`: the tool, or the desk, wrote it and says so. `lease`: found when a person had control, and nobody else could
+   * write. `window`: found between two looks; the actor is who alone could write between them, else `unknown`.
+   */
   evidence: z.enum(['tool', 'desk', 'lease', 'window']),
-  /** Who it may have been, where that is not known. */
+  /** Who it may have been, where that is not known: `agent:NAME`, `human:ID`, `system:ID`, or `outside` for somebody whom Baton does not see. */
   candidates: z.array(z.string()).optional(),
   callId: z.string().optional(),
   /** SHA-256 of the content before and after, lower-case hexadecimal. */
@@ -29,29 +32,116 @@ export const WorkspaceApplied = z.object({
 })
 export type WorkspaceApplied = z.infer<typeof WorkspaceApplied>
 
-/** A state of the files to come back to. */
-export const CheckpointCreated = z.object({ checkpointId: z.string(), commit: z.string().optional(), label: z.string().optional() })
+/** Why a checkpoint was made. */
+export const CheckpointReason = z.enum(['start', 'step', 'takeover', 'hand-back', 'finish', 'undo', 'restore', 'fork', 'asked'])
+export type CheckpointReason = z.infer<typeof CheckpointReason>
+
+/** A state of the files to come back to. Its actor is who made it what it is. */
+export const CheckpointCreated = z.object({
+  checkpointId: z.string(),
+  /** The commit of the ledger that holds it. */
+  commit: z.string(),
+  reason: CheckpointReason,
+  /** The last seq that was in the log when the files were looked at: what is recorded up to there is accounted for. */
+  upTo: z.int().nonnegative(),
+  label: z.string().optional(),
+})
 export type CheckpointCreated = z.infer<typeof CheckpointCreated>
 
 /** The conversation goes on as if what came after `toSeq` had not been said. Nothing is deleted, and spend stays spent. */
 export const CheckpointRestored = z.object({ toSeq: z.int().nonnegative(), checkpointId: z.string().optional() })
 export type CheckpointRestored = z.infer<typeof CheckpointRestored>
 
-/** A change that a person is to accept, edit or reject. */
-export const ProposalMade = z.object({
-  proposalId: z.string(),
-  callId: z.string().optional(),
-  path: z.string(),
-  hunks: z.array(z.object({ hunkId: z.string(), diff: z.string() })),
+/** The changes of one actor were taken back; what it did to the files stands in the `file.changed` events before it. */
+export const ChangesUndone = z.object({
+  /** Whose. */
+  of: Actor,
+  /** The commits of the ledger that no longer count. */
+  commits: z.array(z.string()),
+  paths: z.array(z.string()),
 })
+export type ChangesUndone = z.infer<typeof ChangesUndone>
+
+/** Something happened to the git repository in the sandbox. As its reflog says, which is not to be trusted further than any file there. */
+export const GitChanged = z.object({
+  /** The first word of git's own message: `commit`, `checkout`, `reset`, `merge`, `rebase`, `pull` … */
+  operation: z.string(),
+  message: z.string(),
+  /** Commits before and after; all zeros where there was none. */
+  from: z.string(),
+  to: z.string(),
+  /** The branch that is checked out now; absent where none is. */
+  branch: z.string().optional(),
+})
+export type GitChanged = z.infer<typeof GitChanged>
+
+/** A part of a proposed change of one file. */
+export const Hunk = z.object({
+  hunkId: z.string(),
+  /** As a unified diff, with its header line. */
+  diff: z.string(),
+})
+export type Hunk = z.infer<typeof Hunk>
+
+/** What a proposal does to one file. */
+export const ProposedFile = z.object({
+  path: z.string(),
+  change: z.enum(['created', 'modified']),
+  /** SHA-256 of the content that it starts from; absent where there is none. */
+  before: z.string().optional(),
+  /** The whole new content, and the one that it starts from. */
+  proposed: BlobRef,
+  base: BlobRef.optional(),
+  /** Empty where the content is no text, or too long for that: then it is accepted or rejected as a whole, under the id `PATH`. */
+  hunks: z.array(Hunk),
+})
+export type ProposedFile = z.infer<typeof ProposedFile>
+
+/** Changes that a person is to accept, edit or reject, instead of a call that writes. */
+export const ProposalMade = z.object({ proposalId: z.string(), callId: z.string(), tool: z.string(), files: z.array(ProposedFile) })
 export type ProposalMade = z.infer<typeof ProposalMade>
+
+/** What becomes of one part of a proposal. */
+export const HunkDecision = z.object({
+  hunkId: z.string(),
+  decision: z.enum(['accepted', 'edited', 'rejected']),
+  /** With `edited`: the lines to have instead of the hunk's new ones. */
+  text: z.string().optional(),
+})
+export type HunkDecision = z.infer<typeof HunkDecision>
 
 /** What became of the parts of a proposal. */
 export const ProposalDecided = z.object({
   proposalId: z.string(),
-  decisions: z.array(z.object({ hunkId: z.string(), decision: z.enum(['accepted', 'edited', 'rejected']), text: z.string().optional() })),
+  /** One for each hunk. */
+  decisions: z.array(HunkDecision),
+  /** Words for the agent. */
+  feedback: z.string().optional(),
 })
 export type ProposalDecided = z.infer<typeof ProposalDecided>
+
+/** A completion or an edit was suggested to a person. */
+export const SuggestionMade = z.object({
+  suggestionId: z.string(),
+  kind: z.enum(['completion', 'edit']),
+  path: z.string(),
+  /** The text that is suggested. */
+  text: z.string(),
+  /** Lines that it replaces, from 1, the last one included; absent for an insertion. */
+  range: z.object({ start: z.int().positive(), end: z.int().nonnegative() }).optional(),
+  instruction: z.string().optional(),
+  model: z.string(),
+})
+export type SuggestionMade = z.infer<typeof SuggestionMade>
+
+/** What a person did with a suggestion. */
+export const SuggestionDecided = z.object({
+  suggestionId: z.string(),
+  decision: z.enum(['accepted', 'edited', 'rejected']),
+  /** What was taken, with `edited`. */
+  text: z.string().optional(),
+})
+export type SuggestionDecided = z.infer<typeof SuggestionDecided>
 
 /** A check ran. */
 export const CheckFinished = z.object({
