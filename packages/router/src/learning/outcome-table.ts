@@ -47,7 +47,7 @@ interface Row {
 }
 
 /** N-grams in more than this share of the texts say nothing of what a text is about, and would cost the most time. */
-const commonShare = 0.1
+const commonShare = 0.5
 /** An n-gram in no more texts than this is never taken for common. */
 const fewTexts = 10
 const nothing = -1
