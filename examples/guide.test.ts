@@ -20,6 +20,8 @@ const printed: Record<string, RegExp> = {
     /^confidential \[ \{ kind: 'secret', offset: 12, length: 15 \} \]\nrestricted\nsettings: confidential \[.*\]\ncloud\/model: failed, NO_ELIGIBLE_MODEL\nsettings: .*\nconnect: public \[\]\nredacted\/cloud\/model: done, Done\.\n$/,
   'routing.ts':
     /^code: cheap \(2 of 3 models; confidential [\s\S]*\n {2}- {2}cloud {3}not-cleared: [\s\S]*\ncode: strong [\s\S]*1\. strong {2}escalated: cheap was tried before: The check "npm test" failed [\s\S]*\nRenamed, in the tests too\.\n$/,
+  'learned-routing.ts':
+    /^code: small [\s\S]*expected-gain: right 85%[\s\S]*\ncode: large [\s\S]*\+67 points on small[\s\S]*\ncode: small [\s\S]*it is like no task that is known[\s\S]*\n43 tasks are known\n12% likely to be right\n$/,
   'cost.ts': /^price-unknown\ncheap 0\.0022 judge 0\.000108\nstrong 0\.0116\n\$0\.013908 of \$0\.05\n$/,
   'release-agent.ts': /^releaser: The tests pass\. Releasing a minor version\.\nReleased a minor version\.\n$/,
 }
