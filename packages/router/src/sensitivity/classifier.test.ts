@@ -190,3 +190,33 @@ describe('createClassifier in a task', () => {
     await baton.close()
   })
 })
+
+describe('createClassifier: again', () => {
+  it('finds the same in a text that it has seen before, whatever was done with what it found then', async () => {
+    const classifier = createClassifier({ secretlint: false })
+    const text = `token: ${token}\nand nothing else`
+    const first = await classifier.find(text)
+    const copy = structuredClone(first)
+    expect(first).toHaveLength(1)
+    Object.assign(first[0] as object, { label: 'public', offset: 0 })
+    first.pop()
+    expect(await classifier.find(text)).toEqual(copy)
+    expect(await classifier.classify(text, [])).toMatchObject({ label: 'restricted', findings: [{ offset: 7, length: token.length }] })
+  })
+
+  it('tells texts apart that differ in half a character only', async () => {
+    const classifier = createClassifier({ secretlint: false })
+    const lengths = await Promise.all(['\ud800', '\ud801', '?'].map((half) => classifier.find(`${half.repeat(3)} ${token}`)))
+    expect(lengths.map((found) => found.length)).toEqual([1, 1, 1])
+    expect(await classifier.find('\ud800')).toEqual([])
+  })
+
+  it('finds the same after more texts than it remembers', async () => {
+    const classifier = createClassifier({ secretlint: false })
+    const text = `password = "${random.password()}"`
+    const before = await classifier.find(text)
+    for (let at = 0; at < 20_100; at++) await classifier.find(`line ${at}`)
+    expect(await classifier.find(text)).toEqual(before)
+    expect(before).toHaveLength(1)
+  })
+})

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Classification, Classifier, Sensitivity } from '@baton-sdk/core'
 import { parseOptions } from '@baton-sdk/core'
 import { z } from 'zod'
@@ -83,7 +84,7 @@ export function createClassifier(options: ClassifierOptions = {}): ContentClassi
   const labelByKind: Readonly<Record<string, SourceLabel>> = { ...findingLabels, ...given.findings }
   let secretlint: Promise<SecretlintScan | undefined> | undefined
 
-  async function find(text: string): Promise<(Finding & { label: Sensitivity })[]> {
+  async function findAnew(text: string): Promise<LabelledFinding[]> {
     secretlint ??= given.secretlint === false ? Promise.resolve(undefined) : loadSecretlint(given.secretlint === true)
     const others = (await (await secretlint)?.scan(text)) ?? []
     const found = [...scanContent(text), ...others]
@@ -94,6 +95,8 @@ export function createClassifier(options: ClassifierOptions = {}): ContentClassi
     return mergeFindings(labelled, (a, b) => ({ ...moreTelling(a, b), label: highest([a.label, b.label]) }))
   }
 
+  const find = remembered(findAnew)
+
   return {
     find,
     async classify(content, sources) {
@@ -101,6 +104,39 @@ export function createClassifier(options: ClassifierOptions = {}): ContentClassi
       const label = highest([given.minimum, ...labelsOf(sources), ...findings.map((finding) => finding.label)])
       return { label, findings: findings.map(({ kind, offset, length }) => ({ kind, offset, length })) }
     },
+  }
+}
+
+type LabelledFinding = Finding & { readonly label: Sensitivity }
+
+/** Texts and findings that are remembered. */
+const maxRemembered = 20_000
+
+/**
+ * A conversation is looked at again with every call, and only its end is new. What was found in a text is remembered under its hash: neither the
+ * text nor a value stays in memory for it.
+ */
+function remembered(find: (text: string) => Promise<LabelledFinding[]>): (text: string) => Promise<LabelledFinding[]> {
+  const known = new Map<string, readonly LabelledFinding[]>()
+  let size = 0
+
+  function keep(key: string, findings: readonly LabelledFinding[]): void {
+    if (known.delete(key)) size -= 1 + findings.length
+    known.set(key, findings)
+    size += 1 + findings.length
+    for (const [oldest, gone] of known) {
+      if (size <= maxRemembered) break
+      known.delete(oldest)
+      size -= 1 + gone.length
+    }
+  }
+
+  return async (text) => {
+    // As UTF-16: in UTF-8 all lone surrogates are one.
+    const key = createHash('sha256').update(text, 'utf16le').digest('base64')
+    const findings = known.get(key) ?? (await find(text))
+    keep(key, findings)
+    return findings.map((finding) => ({ ...finding }))
   }
 }
 
