@@ -38,6 +38,16 @@ describe('createRouter', () => {
   it.each([
     [{ models: [] }, 'models: expected at least one model'],
     [{ models: [a, modelOf('b', { price: { input: -1, output: 2 } })] }, /models\.1\.info\.price\.input: .*>=0 \(b\)/],
+    [{ models: [modelOf('a', { price: { input: 1, output: 2, cachedInput: -0.1 } })] }, /models\.0\.info\.price\.cachedInput: .*>=0 \(a\)/],
+    [
+      { models: [modelOf('a', { price: { input: 1, output: 2, tiers: [{ aboveInputTokens: 200_000, input: 2, output: -4 }] } })] },
+      /models\.0\.info\.price\.tiers\.0\.output: .*>=0 \(a\)/,
+    ],
+    [
+      { models: [modelOf('a', { price: { input: 1, output: 2, tiers: [{ aboveInputTokens: -1, input: 2, output: 4 }] } })] },
+      /models\.0\.info\.price\.tiers\.0\.aboveInputTokens: .*>=0 \(a\)/,
+    ],
+    [{ models: [modelOf('a', { price: { input: Number.NaN, output: 2 } })] }, /models\.0\.info\.price\.input: .* \(a\)/],
     [{ models: [{ id: 'x', info: a.info }] }, 'models.0: expected a Model'],
     [{ models: [a, b, modelOf('a')] }, 'models: two have the id "a"'],
     [{ models: [a], roles: { code: [] } }, 'roles.code: expected at least one model for the role'],

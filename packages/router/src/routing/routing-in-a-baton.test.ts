@@ -4,10 +4,14 @@ import type { ScriptedServer, ServerStep } from '@baton-sdk/core/testing'
 import { createMemorySandboxProvider, startScriptedServer } from '@baton-sdk/core/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { z } from 'zod'
+import { createAnswerVerifier } from '../learning/answer-verifier.ts'
+import { createOutcomeIndex } from '../learning/outcome-index.ts'
+import { madeUpOutcomes, madeUpTask } from '../learning/trial/made-up-outcomes.ts'
 import { createOpenAIModel } from '../openai-model.ts'
 import { explainRoute } from './explain-route.ts'
 import { cascade } from './policies/cascade.ts'
 import { cheapest } from './policies/cheapest.ts'
+import { learned } from './policies/learned.ts'
 import { localFirst } from './policies/local-first.ts'
 import { sticky } from './policies/sticky.ts'
 import type { RoutingPolicy } from './policy.ts'
@@ -209,6 +213,51 @@ describe('createRouter in a Baton, with a server for each model', () => {
     const third = await cloudOnly.createTask({ goal: 'x', sensitivity: 'restricted' })
     expect((await third.start().result).text).toBe('Better.')
     expect(calls()).toEqual({ cheap: 2, strong: 1, cloudJudge: 1, localJudge: 1 })
+  })
+
+  it('escalates a reply that is like those that were wrong before', async () => {
+    const { models, calls } = await startFleet({
+      cheap: { steps: [{ text: 'I am not sure; probably 12 or so.' }, { text: 'The sum is 5 + 7 = 12.\n#### 12' }] },
+      strong: { steps: [{ text: '5 + 8 = 13.' }], info: { price: { input: 10, output: 10 } } },
+    })
+    const verifier = createAnswerVerifier()
+    for (let at = 0; at < 60; at++) {
+      const [one, two] = [1 + (at % 9), 2 + (at % 7)]
+      const text = `What is ${one} plus ${two}?`
+      const success = at % 2 === 0
+      const sum = one + two
+      const answer = success ? `The sum is ${one} + ${two} = ${sum}.\n#### ${sum}` : `I am not sure; probably ${sum} or so.`
+      verifier.add({ text, answer, success })
+    }
+    const baton = open({ models, policy: cascade({ cheap: ['cheap'], strong: ['strong'], verify: verifier }) })
+    const first = await baton.createTask({ goal: 'What is 5 plus 8?' })
+    expect((await first.start().result).text).toBe('5 + 8 = 13.')
+    expect(await dataOf(first, 'model.failed')).toMatchObject([
+      { model: 'cheap', error: { code: 'NOT_ACCEPTED', message: expect.stringMatching(/\d+% likely to be right, and 70% are asked for/) } },
+    ])
+    const second = await baton.createTask({ goal: 'What is 5 plus 7?' })
+    expect((await second.start().result).text).toContain('#### 12')
+    expect(calls()).toEqual({ cheap: 2, strong: 1 })
+  })
+
+  it('calls what earlier tasks say is worth its cost, and says so', async () => {
+    const { models, calls } = await startFleet({
+      cheap: { steps: [{ text: 'Renamed.' }], info: { price: { input: 0.1, output: 0.1 } } },
+      strong: { steps: [{ text: 'No deadlock any more.' }], info: { price: { input: 3, output: 3 } } },
+    })
+    const index = createOutcomeIndex()
+    await index.add(...madeUpOutcomes(200).map((outcome) => ({ ...outcome, model: outcome.model === 'small' ? 'cheap' : 'strong' })))
+    const baton = open({ models, policy: learned({ index, worthUsd: 0.01 }) })
+    for (const kind of [0, 1] as const) {
+      const task = await baton.createTask({ goal: madeUpTask(kind, 777) })
+      await task.start().result
+      expect((await dataOf(task, 'model.called'))[0]?.why[0]).toMatchObject({
+        model: ['cheap', 'strong'][kind],
+        reason: 'expected-gain',
+        detail: expect.stringMatching(/^right \d+% of the time on tasks like this one/),
+      })
+    }
+    expect(calls()).toEqual({ cheap: 1, strong: 1 })
   })
 
   it('escalates after checks that fail, and stays there', async () => {

@@ -116,8 +116,13 @@ const info = fc.record(
   },
   { requiredKeys: ['location', 'contextWindow'] },
 )
+/** One in six is down from the beginning to the end, so that its breaker opens. */
+const acts = fc.oneof(
+  { weight: 5, arbitrary: fc.array(act, { minLength: 1, maxLength: 5 }) },
+  { weight: 1, arbitrary: fc.constant<Act[]>([{ do: 'fail', kind: 'server' }]) },
+)
 const actors: fc.Arbitrary<Actor[]> = fc
-  .array(fc.record({ info, acts: fc.array(act, { minLength: 1, maxLength: 5 }) }), { minLength: 2, maxLength: 5 })
+  .array(fc.record({ info, acts }), { minLength: 2, maxLength: 5 })
   .map((all) => all.map((each, at) => ({ id: `model-${at}`, rulings: [], ...each })))
 const judges: fc.Arbitrary<Actor[]> = fc
   .array(
