@@ -6,6 +6,7 @@ export type BatonErrorCode =
   | 'CHECK_NOT_STARTED'
   | 'CLOSED'
   | 'CONFLICT'
+  | 'CONTROL_HELD'
   | 'CORRUPT_FILE'
   | 'CORRUPT_LOG'
   | 'FILE_CHANGED'
@@ -27,10 +28,12 @@ export type BatonErrorCode =
   | 'STORE_FULL'
   | 'UNKNOWN_AGENT'
   | 'UNKNOWN_BLOB'
+  | 'UNKNOWN_CHECKPOINT'
   | 'UNKNOWN_MODEL'
   | 'UNKNOWN_REQUEST'
   | 'UNKNOWN_SANDBOX'
   | 'UNKNOWN_TASK'
+  | 'UNSUPPORTED_REPOSITORY'
   | 'UNSUPPORTED_SPEC'
 
 /** Facts that go with an error, JSON-like: a path, a line number, the ids that would have been right. */
