@@ -67,6 +67,8 @@ export interface WorkspaceLook {
   readonly changes: readonly LedgerChange[]
   /** SHA-256 of what each changed path holds now, lower-case hexadecimal; none where it is gone. */
   readonly sha256: ReadonlyMap<string, string>
+  /** What could not be read, such as a file without read permission. It stands as the state has it, and is tried again by the next look. */
+  readonly unreadable: readonly string[]
 }
 
 /**
@@ -75,8 +77,8 @@ export interface WorkspaceLook {
  */
 export interface WorkspaceWatch {
   /**
-   * Compares the sandbox with a state (undefined: an empty workspace). The state it saw last is cheap; any other is read anew. Tells `onIssue` of what could
-   * not be looked at, such as a file without read permission; it stands as before.
+   * Compares the sandbox with a state (undefined: an empty workspace). The state it saw last is cheap; of any other, what is different is read anew. Rejects
+   * with `ABORTED`, with `LEDGER_DAMAGED` for a state that cannot be read, and as the sandbox does.
    */
   look(sandbox: Sandbox, state: string | undefined, options?: Abortable): Promise<WorkspaceLook>
   /** What was looked at last is this commit now. */

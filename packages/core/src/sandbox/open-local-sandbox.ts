@@ -12,7 +12,7 @@ import type { LocalProcess } from './local-process.ts'
 import { failedProcess, startLocalProcess } from './local-process.ts'
 import type { LocalFolders, LocalRecord } from './local-record.ts'
 import { foldersOf, removeFolders } from './local-record.ts'
-import { scanLocal } from './local-scan.ts'
+import { createLocalScanner } from './local-scan.ts'
 import { packLocal } from './pack-local.ts'
 import { killTree, processMarker, sandboxMarker } from './process-tree.ts'
 import type { Sandbox, SandboxProcess, SpawnOptions } from './sandbox.ts'
@@ -43,7 +43,7 @@ export function openLocalSandbox(settings: LocalSandboxSettings): Sandbox {
     workdir,
     isolation: record.isolation,
     ...createLocalFiles(workdir),
-    scan: (options) => scanLocal(workdir, options),
+    ...createLocalScanner(workdir),
     pack: (options) => packLocal(workdir, options),
     unpack: (tar, options) => unpackLocal(workdir, tar, options),
     async spawn(command, options = {}) {

@@ -80,7 +80,8 @@ interface LargeFile {
 }
 
 /** The whole member, or what is needed to read it piece by piece. Nothing for what is gone by now. */
-function packEntry(folders: FolderCache, { path, stats }: ScannedEntry, inodes: Map<string, Buffer>): Uint8Array[] | LargeFile {
+function packEntry(folders: FolderCache, { path, stats, unlisted }: ScannedEntry, inodes: Map<string, Buffer>): Uint8Array[] | LargeFile {
+  if (unlisted) throw new Error(`what is in the folder ${JSON.stringify(path)} cannot be listed: permission denied`)
   const header = { name: pathToBytes(path), size: 0, mode: stats.mode, mtimeMs: stats.mtimeMs }
   if (stats.isDirectory()) return [encodeTarHeader({ ...header, type: 'folder' })]
   if (stats.isSymbolicLink()) {

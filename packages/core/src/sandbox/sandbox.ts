@@ -69,6 +69,8 @@ export interface Sandbox {
   writeFile(path: string, data: Uint8Array, options?: WriteOptions): Promise<void>
   /** Every file, link and folder under the workdir, in no order. Links are not followed. */
   scan(options?: ScanOptions): AsyncIterable<FileStat>
+  /** What `scan` gives, many entries at a time, for callers to whom tens of thousands of awaited steps are too many. */
+  scanBatches?(options?: ScanOptions): AsyncIterable<readonly FileStat[]>
   /** The workdir, or the named paths of it, as a tar stream. Links stay links, and none is followed. Pipes, sockets and devices are left out. */
   pack(options?: PackOptions): ReadableStream<Uint8Array>
   /**
@@ -128,6 +130,8 @@ export interface ScanOptions extends Abortable {
   readonly path?: string | undefined
   /** Names of folders that are left out with all that is in them, at any depth. Default: none. */
   readonly skip?: readonly string[] | undefined
+  /** Folders that are left out with all that is in them, each by its exact path relative to the workdir. Default: none. */
+  readonly skipPaths?: readonly string[] | undefined
 }
 
 /** A file, as far as it is known without reading it. */
@@ -143,6 +147,8 @@ export interface FileStat {
   readonly mtimeMs: number
   readonly ctimeMs: number
   readonly inode: number
+  /** A folder that could not be entered, as for want of permission: what is in it is missing from the scan. */
+  readonly unlisted?: true | undefined
 }
 
 /** What `pack` covers. */

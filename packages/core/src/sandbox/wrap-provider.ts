@@ -1,5 +1,5 @@
 import { abortedError, BatonError, messageOf, throwIfAborted } from '../errors.ts'
-import type { FileStat, Sandbox, SandboxProvider, ScanOptions } from './sandbox.ts'
+import type { Sandbox, SandboxProvider, ScanOptions } from './sandbox.ts'
 
 /** What {@link wrapSandboxProvider} tells. A hook that throws changes nothing. */
 export interface SandboxHooks {
@@ -65,6 +65,11 @@ function wrapSandbox(inner: Sandbox, provider: string, hooks: SandboxHooks): San
     }
   }
   const attachProcess = optional('finding a process', inner.attachProcess)
+  const scanning = async function* <T>(options: ScanOptions | undefined, run: () => AsyncIterable<T>): AsyncGenerator<T> {
+    requireOpen('the scan', options?.signal)
+    yield* guardEach('the scan', options?.signal, run)
+  }
+  const { scanBatches } = inner
   const snapshot = optional('taking a snapshot', inner.snapshot)
   const expose = optional('exposing a port', inner.expose)
   const sandbox: Sandbox = {
@@ -74,10 +79,8 @@ function wrapSandbox(inner: Sandbox, provider: string, hooks: SandboxHooks): San
     spawn: (command, options) => call('starting a command', options?.signal, () => inner.spawn(command, options)),
     readFile: (path, options) => call(`reading ${path}`, options?.signal, () => inner.readFile(path, options)),
     writeFile: (path, data, options) => call(`writing ${path}`, options?.signal, () => inner.writeFile(path, data, options)),
-    async *scan(options?: ScanOptions): AsyncGenerator<FileStat> {
-      requireOpen('the scan', options?.signal)
-      yield* guardEach('the scan', options?.signal, () => inner.scan(options))
-    },
+    scan: (options) => scanning(options, () => inner.scan(options)),
+    ...(scanBatches && { scanBatches: (options) => scanning(options, () => scanBatches.call(inner, options)) }),
     pack: (options) =>
       guardStream(
         'packing',
