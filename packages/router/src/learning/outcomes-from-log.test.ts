@@ -130,6 +130,29 @@ describe('outcomesFromLog', () => {
     expect((await readFrom(task)).map(({ success, evidence }) => [success, evidence])).toEqual(expected.map((right) => [right, 'people']))
   })
 
+  it.each([
+    ['accept all of it', ['accepted', 'accepted'], [true]],
+    ['reject a part of it', ['accepted', 'rejected'], [false]],
+    ['edit a part of it', ['accepted', 'edited'], []],
+  ])('takes it from what people do with a proposal: when they %s', async (_, decisions, expected) => {
+    const task = await taskOf([[looking, { text: 'Done.' }]])
+    await task.start().result
+    const log = (await logOf(task)) as Event[]
+    const at = log.findIndex(({ type }) => type === 'tool.finished')
+    const { callId } = (log[at] as Event<'tool.finished'>).data
+    const decided = (actor: Event['actor'], from = callId) => {
+      const asked = { ...log[at], type: 'proposal.made', data: { proposalId: 'p', callId: from, tool: 'edit', files: [] } }
+      const parts = decisions.map((decision, part) => ({ hunkId: `h${part}`, decision }))
+      const answer = { ...log[at], actor, type: 'proposal.decided', data: { proposalId: 'p', decisions: parts } }
+      return outcomesFromLog(log.toSpliced(at, 0, asked as Event, answer as Event))
+    }
+    const found = await decided({ kind: 'human', id: 'ann' })
+    expect(found.map(({ success, evidence }) => [success, evidence])).toEqual(expected.map((right) => [right, 'people']))
+    // What no person decided, or no model proposed, says nothing of a model.
+    expect(await decided({ kind: 'system', id: 'policy' })).toEqual([])
+    expect(await decided({ kind: 'human', id: 'ann' }, 'another-call')).toEqual([])
+  })
+
   it('lets the checks decide where people said something too', async () => {
     const task = await taskOf([[deploying, { text: 'Done.' }]], checking(1), { autonomy: 'supervised', checks: ['test'], checkRounds: 0 })
     const person = task.as({ kind: 'human', id: 'ann' })
@@ -180,6 +203,8 @@ describe('outcomesFromLog', () => {
     expect(await behind('file.changed', { path: 'a', change: 'modified', evidence: 'tool' }, { kind: 'agent', id: 'coder' })).toHaveLength(
       1,
     )
+    expect(await behind('changes.undone', { of: { kind: 'agent', id: 'coder' }, commits: ['1'], paths: ['a'] })).toEqual([])
+    expect(await behind('checkpoint.restored', { toSeq: 3 })).toEqual([])
     const other = log.map((event) =>
       event.type === 'model.finished' && event.data.toolCalls.length > 0 ? { ...event, data: { ...event.data, model: 'other' } } : event,
     )

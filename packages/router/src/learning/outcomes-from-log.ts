@@ -41,7 +41,7 @@ interface Stretch {
  * - Otherwise people decide, by approvals and by accepting or rejecting proposals: wrong when they rejected something, right when they took
  *   everything as it was. Where they changed something and rejected nothing, it says nothing.
  * - It is counted for a model only where that was alone: no other one answered prompts from the log, no sub-task came back, and no person
- *   took control or changed a file. What a provider's failure, a limit or a cancelled run left unfinished says nothing.
+ *   took control, changed a file, undid changes or went back to a checkpoint. What a provider's failure, a limit or a cancelled run left unfinished says nothing.
  *
  * What a fork took over from another task is that task's, and does not count again.
  */
@@ -120,7 +120,7 @@ function createReader(): { readonly outcomes: readonly LoggedOutcome[]; read(eve
       else stretch.approved++
     },
     'proposal.made': ({ data }) => {
-      if (data.callId !== undefined && callsOfModels.has(data.callId)) asked.add(data.proposalId)
+      if (callsOfModels.has(data.callId)) asked.add(data.proposalId)
     },
     'proposal.decided': ({ actor, data }) => {
       if (!asked.delete(data.proposalId) || actor.kind !== 'human') return
@@ -129,6 +129,8 @@ function createReader(): { readonly outcomes: readonly LoggedOutcome[]; read(eve
     },
     'control.taken': share,
     'task.settled': share,
+    'changes.undone': share,
+    'checkpoint.restored': share,
     'file.changed': ({ actor }) => {
       if (actor.kind === 'human') share()
     },

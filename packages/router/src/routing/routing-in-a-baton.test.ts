@@ -1,5 +1,8 @@
-import type { BatonOptions, EventTypes, ModelInfo, Task } from '@baton-sdk/core'
-import { createBaton, createModelAgent, defineTool, isKnown } from '@baton-sdk/core'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Agent, BatonOptions, EventTypes, ModelInfo, Task } from '@baton-sdk/core'
+import { createBaton, createFileEventStore, createModelAgent, defineTool, isKnown } from '@baton-sdk/core'
 import type { ScriptedServer, ServerStep } from '@baton-sdk/core/testing'
 import { createMemorySandboxProvider, startScriptedServer } from '@baton-sdk/core/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
@@ -8,6 +11,7 @@ import { createAnswerVerifier } from '../learning/answer-verifier.ts'
 import { createOutcomeIndex } from '../learning/outcome-index.ts'
 import { madeUpOutcomes, madeUpTask } from '../learning/trial/made-up-outcomes.ts'
 import { createOpenAIModel } from '../openai-model.ts'
+import { createClassifier } from '../sensitivity/classifier.ts'
 import { explainRoute } from './explain-route.ts'
 import { cascade } from './policies/cascade.ts'
 import { cheapest } from './policies/cheapest.ts'
@@ -83,6 +87,12 @@ async function dataOf<T extends keyof EventTypes>(task: Task, type: T): Promise<
   return found
 }
 
+/** Waits until so many runs of a task are over. */
+async function ended(task: Task, runs: number): Promise<void> {
+  let over = 0
+  for await (const event of task.events()) if (event.type === 'run.finished' && ++over === runs) return
+}
+
 describe('createRouter in a Baton, with a server for each model', () => {
   it('sends each role where it belongs', async () => {
     const { models, calls, servers } = await startFleet({
@@ -120,6 +130,63 @@ describe('createRouter in a Baton, with a server for each model', () => {
     expect(explainRoute(called[2] as EventTypes['model.called'])).toMatch(
       /^code: local \(1 of 2 models; restricted content, about \d+ tokens\)\n {2}1\. local {2}cheapest: about \$[\d.]+\n {2}- {2}cloud {2}not-cleared: /,
     )
+  })
+
+  it('keeps to cleared models after the task was closed and opened again, and in what it delegates', async () => {
+    const { models, calls, servers } = await startFleet({
+      cloud: { steps: [reading('secrets/key.txt')] },
+      local: {
+        steps: [{ text: 'It opens the door.' }, { text: 'The back door.' }, { text: 'Still 7355608.' }],
+        info: { location: 'local' },
+      },
+    })
+    const dir = mkdtempSync(join(tmpdir(), 'routing-'))
+    onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+    const delegator: Agent = {
+      name: 'delegator',
+      run: async (context) => ({ text: (await context.delegate({ goal: 'Which door?', agent: 'coder' }, { key: 'door' })).text }),
+    }
+    const agents = [createModelAgent({ name: 'coder', role: 'code' }), delegator]
+    const first = open({ models, policy: cheapest() }, { store: createFileEventStore({ dir }), agents })
+    const { id } = await first.createTask({ goal: 'What does the key open?' })
+    const task = await first.openTask(id)
+    expect((await task.start().result).text).toBe('It opens the door.')
+    await first.close()
+    const second = open({ models, policy: cheapest() }, { store: createFileEventStore({ dir }), agents })
+    const again = await second.openTask(id)
+    expect(again.summary.sensitivity).toBe('restricted')
+    await again.send('Which of them?')
+    await ended(again, 2)
+    expect(await dataOf(again, 'run.finished')).toMatchObject([{}, { outcome: 'done', text: 'The back door.' }])
+    const above = await second.createTask({ goal: 'Is the key still 7355608?', agent: 'delegator', sensitivity: 'restricted' })
+    expect((await above.start().result).text).toBe('Still 7355608.')
+    expect(calls()).toEqual({ cloud: 1, local: 3 })
+    expect(JSON.stringify(servers.cloud.requests.map(({ body }) => body))).not.toContain('7355608')
+  })
+
+  it('keeps what a person answers to a tool from models that are not cleared for it', async () => {
+    const { models, calls, servers } = await startFleet({
+      cloud: { steps: [{ toolCalls: [{ tool: 'ask', input: {} }] }] },
+      local: { steps: [{ text: 'Connected.' }], info: { location: 'local', price: { input: 9, output: 9 } } },
+    })
+    const ask = defineTool({
+      name: 'ask',
+      description: 'Asks a person for the password.',
+      input: z.object({}),
+      effect: 'read',
+      run: (_, context) => context.ask('Which password?'),
+    })
+    const task = await open(
+      { models, policy: cheapest() },
+      { tools: [ask], classifier: createClassifier({ secretlint: false }) },
+    ).createTask({
+      goal: 'Connect.',
+    })
+    const person = task.as({ kind: 'human', id: 'ann' })
+    task.on('question.asked', ({ data }) => void person.answer(data.questionId, 'DB_PASSWORD=Falcon12!harbor'))
+    expect((await task.start().result).text).toBe('Connected.')
+    expect(calls()).toEqual({ cloud: 1, local: 1 })
+    expect(JSON.stringify(servers.cloud.requests.map(({ body }) => body))).not.toContain('Falcon12')
   })
 
   it('goes to no cloud when the local model is down, and says what would help', async () => {
