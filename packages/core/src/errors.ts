@@ -16,6 +16,7 @@ export type BatonErrorCode =
   | 'INVALID_OPTIONS'
   | 'INVALID_STATE'
   | 'INVALID_WORKSPACE'
+  | 'LEDGER_DAMAGED'
   | 'LIMIT_REACHED'
   | 'LOST_OWNERSHIP'
   | 'MODEL_FAILED'
