@@ -39,8 +39,6 @@ __b_code=
 __b_newline='
 '
 while IFS= read -r __b_line && [ "$__b_line" != . ]; do __b_code=$__b_code$__b_line$__b_newline; done
-stty "$__b_tty"
-printf '\\033]7717;go\\007'
 eval "$__b_code"`
 }
 
@@ -58,13 +56,14 @@ export function foundShell(version: string, path: string): FoundShell | undefine
 /** What the opener is to run: the shell with the hooks, whose text it reads from a pipe, after or before the person's own files. */
 export function launchOf({ path, kind, isBash }: FoundShell, nonce: string): string {
   const shell = `'${path.replaceAll("'", `'\\''`)}'`
-  if (kind === 'none') return `exec ${shell} -i`
+  const go = `stty "$__b_tty"; printf '\\033]7717;${nonce};go\\007'\n`
+  if (kind === 'none') return `${go}exec ${shell} -i`
   const named = isBash && !path.endsWith('/sh')
   const hooks = { bash: bashHooks, zsh: zshHooks, posix: posixHooks }[kind](nonce, named ? ownBashrc : ownEnv)
   const document = `9<<'BATON_${nonce}'\n${hooks}\nBATON_${nonce}\n`
-  if (kind === 'zsh') return `${zshFolder(nonce.slice(0, 12))}\nexec ${shell} -i ${document}`
-  if (named) return `exec ${shell} --rcfile /dev/fd/9 -i ${document}`
-  return `[ -z "\${ENV+x}" ] || export __baton_env="$ENV"\nexport ENV=/dev/fd/9\nexec ${shell} -i ${document}`
+  if (kind === 'zsh') return `${go}${zshFolder(nonce.slice(0, 12))}\nexec ${shell} -i ${document}`
+  if (named) return `${go}exec ${shell} --rcfile /dev/fd/9 -i ${document}`
+  return `${go}[ -z "\${ENV+x}" ] || export __baton_env="$ENV"\nexport ENV=/dev/fd/9\nexec ${shell} -i ${document}`
 }
 
 const ownBashrc = '[ ! -f ~/.bashrc ] || . ~/.bashrc'

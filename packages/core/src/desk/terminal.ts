@@ -5,11 +5,11 @@ import type { Abortable } from '../options.ts'
 import { implementing, parseOptions } from '../options.ts'
 import type { ExitStatus, Sandbox, SandboxProcess } from '../sandbox/sandbox.ts'
 import { createMarkerParser } from './marker-parser.ts'
+import { relay } from './relay.ts'
 import type { FoundShell } from './shell-integration.ts'
 import { foundShell, launchOf, markerPrefix, openerOf } from './shell-integration.ts'
 import type { TerminalCommand } from './terminal-commands.ts'
 import { createTerminalCommands } from './terminal-commands.ts'
-import { createTerminalOutput } from './terminal-output.ts'
 
 const size = z.int().min(1).max(65_535)
 
@@ -83,11 +83,11 @@ export async function openTerminal(sandbox: Sandbox, options: TerminalOptions): 
   const process = await sandbox.spawn(openerOf(shell), { tty: { columns, rows }, cwd, env, signal })
   const hello = Promise.withResolvers<FoundShell | undefined>()
   const started = Promise.withResolvers<void>()
-  const opening = createMarkerParser(markerPrefix, ([kind, version = '', path = '']) => {
-    if (kind === 'hello') hello.resolve(foundShell(version, path))
-    else if (kind === 'go') started.resolve()
-  })
-  const output = createTerminalOutput(process, opening)
+  let parser = createMarkerParser(`${markerPrefix}hello;`, ([version = '', path = '']) => hello.resolve(foundShell(version, path)))
+  const output = relay(process, [
+    { stream: process.stdout, look: (chunk) => parser.feed(chunk), last: () => parser.flush() },
+    { stream: process.stderr },
+  ])
   const commands = createTerminalCommands(onCommand)
   const exit = Promise.all([process.exit, output.done]).then(([status]) => {
     commands.end(status)
@@ -101,9 +101,10 @@ export async function openTerminal(sandbox: Sandbox, options: TerminalOptions): 
   }
   if (opened !== 'ended') {
     const nonce = randomBytes(16).toString('hex')
+    // The opener says nothing between its hello and the rest, so no output falls between the two.
+    parser = createMarkerParser(`${markerPrefix}${nonce};`, (fields) => (fields[0] === 'go' ? started.resolve() : commands.mark(fields)))
     await writer.write(Buffer.from(`${launchOf(opened, nonce)}\n.\n`))
     await Promise.race([started.promise, exit])
-    output.use(createMarkerParser(`${markerPrefix}${nonce};`, (fields) => commands.mark(fields)))
   }
   if (signal?.aborted) throw abortedError(signal, 'opening a terminal')
   return {

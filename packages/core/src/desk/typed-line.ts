@@ -44,7 +44,7 @@ export function createTypedLine(onSent: () => void): TypedLine {
       line = ''
     } else if ('\x03\x04\x15\x1a\x1c'.includes(character)) {
       line = ''
-      if (character === '\x03') lines = []
+      if (character === '\x03' && atPrompt) lines = []
     } else if (character === '\b' || character === '\x7f') line = line === undefined ? undefined : [...line].slice(0, -1).join('')
     else if (character < ' ') line = undefined
     else if (line !== undefined) line += character
