@@ -7,7 +7,7 @@ import { changeFile, isRefusal, refuseStale } from './change-file.ts'
 import { failed, failureOf } from './failure.ts'
 import type { FileContent } from './file-content.ts'
 import { contentOf, readContent } from './file-content.ts'
-import { seenFiles } from './seen-files.ts'
+import { rememberSettled, seenFiles } from './seen-files.ts'
 import { similarPaths } from './similar-paths.ts'
 import { count } from './text.ts'
 import { normalisePath, showPath, ToolPath } from './tool-paths.ts'
@@ -44,6 +44,7 @@ export function createEditTool(): Tool<z.infer<typeof EditInput>, ToolOutput> {
     effect: 'write',
     sources: ({ path }) => [`file:${normalisePath(path)}`],
     scope: ({ path }) => `changes to ${showPath(normalisePath(path))}`,
+    remember: (file, memory) => rememberSettled(file, memory, { unread: false }),
     async run(input, context) {
       const sandbox = await context.sandbox()
       const path = normalisePath(input.path, sandbox.workdir)
@@ -86,7 +87,7 @@ async function edit(
   const result = await changeFile({ sandbox, path, before, after }, context)
   if (isRefusal(result)) return result
   const seen = seenFiles(context)
-  if (seen.get(path) !== undefined) seen.set(path, contentOf(after))
+  if (seen.get(path) !== undefined && !context.proposes) seen.set(path, contentOf(after))
   const lines = outcome.lines.length > 10 ? `${outcome.lines.slice(0, 10).join(', ')}, …` : outcome.lines.join(', ')
   return {
     text: `Edited ${showPath(path)}: ${count(outcome.replacements, 'replacement')}, at line ${lines} (+${result.addedLines} −${result.removedLines}).`,

@@ -1,5 +1,8 @@
-import type { ToolContext } from '@baton-sdk/core'
+import type { Tool, ToolContext } from '@baton-sdk/core'
 import type { FileContent } from './file-content.ts'
+import { contentOf } from './file-content.ts'
+
+type SettledFile = Parameters<NonNullable<Tool['remember']>>[0]
 
 /** What the agent has seen of a file. */
 export interface SeenFile {
@@ -20,6 +23,21 @@ const key = '@baton-sdk/tools/seen-files'
 
 /** Most characters of file texts kept for each task; the oldest go first. */
 const maxKeptCharacters = 16 * 1024 * 1024
+
+/**
+ * Takes over what a file holds after a proposal about it, for {@link Tool.remember}: known where the agent was shown it, else to be read again. With `unread`, also
+ * where the agent has not read the file before.
+ */
+export function rememberSettled(
+  { path, content, shown }: SettledFile,
+  memory: ToolContext['memory'],
+  { unread }: { readonly unread: boolean },
+): void {
+  const seen = seenFiles({ memory })
+  const known = seen.get(path) !== undefined
+  if (content === undefined || !shown) seen.forget(path)
+  else if (known || unread) seen.set(path, contentOf(content))
+}
 
 /** The task's record of what the agent has seen, in its memory: after a restart the agent has seen nothing and reads again. */
 export function seenFiles(context: Pick<ToolContext, 'memory'>): SeenFiles {

@@ -5,7 +5,7 @@ import { changeFile, isRefusal, refuseStale, refuseUnread } from './change-file.
 import { failed, failureOf } from './failure.ts'
 import type { FileContent } from './file-content.ts'
 import { contentOf, readContent } from './file-content.ts'
-import { seenFiles } from './seen-files.ts'
+import { rememberSettled, seenFiles } from './seen-files.ts'
 import { count, linesOf } from './text.ts'
 import { normalisePath, showPath, ToolPath } from './tool-paths.ts'
 
@@ -25,6 +25,7 @@ export function createWriteTool(): Tool<z.infer<typeof WriteInput>, ToolOutput> 
     effect: 'write',
     sources: ({ path }) => [`file:${normalisePath(path)}`],
     scope: ({ path }) => `changes to ${showPath(normalisePath(path))}`,
+    remember: (file, memory) => rememberSettled(file, memory, { unread: true }),
     async run(input, context) {
       if (!input.content.isWellFormed()) return failed('content holds half of a surrogate pair, which no file can; nothing was written.')
       const sandbox = await context.sandbox()
@@ -38,7 +39,7 @@ export function createWriteTool(): Tool<z.infer<typeof WriteInput>, ToolOutput> 
         const result = await changeFile({ sandbox, path, before, after }, context)
         if (isRefusal(result)) return result
         const content = contentOf(after)
-        seenFiles(context).set(path, content)
+        if (!context.proposes) seenFiles(context).set(path, content)
         const did = before === undefined ? `Created ${showPath(path)}` : `Replaced ${showPath(path)}`
         const text = `${did}: ${count(linesOf(input.content).length, 'line')} (+${result.addedLines} −${result.removedLines}).${endingsNote(before, content)}`
         return { text, data: { path, diff: result.text, addedLines: result.addedLines, removedLines: result.removedLines } }

@@ -13,7 +13,7 @@ async function decide(options: PolicyOptions, effect: Effect, autonomy: Autonomy
 
 describe('createPolicy', () => {
   it.each<[Autonomy, string]>([
-    ['assist', 'allow ask ask ask'],
+    ['assist', 'allow propose ask ask'],
     ['supervised', 'allow allow ask ask'],
     ['autonomous', 'allow allow allow allow'],
   ])('goes by autonomy: %s', async (autonomy, expected) => {
@@ -34,7 +34,8 @@ describe('createPolicy', () => {
     expect(await decide({ rules }, 'execute', 'assist', 'shell', { command: 'ls' })).toMatchObject({ decision: 'allow' })
     expect(await decide({ rules }, 'write', 'assist', 'write')).toMatchObject({ decision: 'allow' })
     expect(await decide({ rules }, 'read', 'autonomous', 'look')).toMatchObject({ decision: 'ask' })
-    expect(await decide({ rules }, 'write', 'assist', 'other')).toMatchObject({ decision: 'ask' })
+    expect(await decide({ rules }, 'write', 'assist', 'other')).toMatchObject({ decision: 'propose' })
+    expect(await decide({ rules: [{ decision: 'propose' }] }, 'write', 'autonomous')).toEqual({ decision: 'propose' })
   })
 
   it.each<[string, unknown]>([

@@ -36,6 +36,11 @@ export interface ToolContext {
    * the task closes here.
    */
   readonly memory: Map<string, unknown>
+  /**
+   * What the call writes is not written but proposed to a person, as where the task is `assist`: `sandbox()` is a layer over the real one then. Whatever the
+   * tool keeps in `memory` of the files that it writes belongs into {@link Tool.remember} in that case.
+   */
+  readonly proposes?: boolean | undefined
   /** The whole output of an earlier call, by its id, where it was too long for the prompt. */
   wholeOutput(callId: string): Promise<Uint8Array | undefined>
 }
@@ -67,7 +72,10 @@ export interface Tool<I = unknown, O = unknown> {
   readonly description: string
   readonly input: z.ZodType<I>
   readonly output?: z.ZodType<O> | undefined
-  /** The most that running it can do. Policy goes by it, and only a `read` is ever run again unasked. */
+  /**
+   * The most that running it can do. Policy goes by it, and only a `read` is ever run again unasked. One of effect `write` changes files by
+   * `context.sandbox()` and does nothing else: where its writes are to be proposed, it is run to see what they are.
+   */
   readonly effect: ToolEffect
   /**
    * Where the content of the result comes from, as `file:PATH` or `host:NAME`: for its sensitivity label. Given the output too, as the input alone
@@ -76,8 +84,30 @@ export interface Tool<I = unknown, O = unknown> {
   sources?(input: I, output: O): readonly string[]
   /** What remembering an approval of this input covers, in words. Default: exactly this input. */
   scope?(input: I): string
+  /**
+   * The command line that it would run, for rules about commands: all of it, as a shell takes it. What decides where it runs belongs to it, such as
+   * `cd FOLDER && ` before it.
+   */
+  command?(input: I): string
+  /**
+   * The files that it would read or write, from the workdir or absolute, for rules about paths. A folder with all that is in it ends in `/`; the workdir is
+   * `./`.
+   */
+  paths?(input: I): readonly string[]
+  /** Told of each file that a proposal of this tool was about, once it is clear what it holds: for what the tool keeps in memory. */
+  remember?(file: SettledFile, memory: ToolContext['memory']): void
   /** Runs it. A string or {@link ToolOutput} is shown to the model as it is, anything else as JSON. Throwing makes the call `failed`. */
   run(input: I, context: ToolContext): Promise<O>
+}
+
+/** A file after a proposal about it was decided and written, or was found to be no longer about what is there. */
+export interface SettledFile {
+  /** Relative to the workdir. */
+  readonly path: string
+  /** What it holds; undefined where there is none. */
+  readonly content: Uint8Array | undefined
+  /** Whether the agent knows all of that: it is as proposed, or the whole difference from what it knew or proposed is in the result. */
+  readonly shown: boolean
 }
 
 /** Gives a tool's `run` the types of its schemas. */
@@ -99,12 +129,18 @@ export interface PolicyContext extends Abortable {
   readonly taskId: string
   readonly autonomy: 'assist' | 'supervised' | 'autonomous'
   readonly sensitivity: Sensitivity
-  /** Undefined for a tool that does not exist. */
   readonly effect: ToolEffect
+  /** The command line that the call would run, where its tool tells. */
+  readonly command?: string | undefined
+  /** The files that it would read or write, where its tool tells: relative to the workdir, or absolute or with `../` where they lead out of it. */
+  readonly paths?: readonly string[] | undefined
 }
 
-/** What may happen with a call. `reason` reaches the person who is asked, or the agent that is denied. */
-export type Decision = { readonly decision: 'allow' | 'ask' | 'deny'; readonly reason?: string | undefined }
+/**
+ * What may happen with a call. `propose`: its writes are proposed to a person and not made; for tools of effect `write`, for others it is `ask`. `reason`
+ * reaches the person who is asked, or the agent that is denied.
+ */
+export type Decision = { readonly decision: 'allow' | 'ask' | 'deny' | 'propose'; readonly reason?: string | undefined }
 
 /** Decides on each tool call before it runs. One that throws denies. */
 export interface Policy {
