@@ -147,13 +147,17 @@ export async function applyChanges(
   if (conflicts.length > 0) return { applied: [], conflicts, baseline }
   const written = needed.filter(({ now }) => now).map((change) => change.path)
   // First of all what goes, since a folder may come where a file was, or a file where a folder was.
-  for (const { path: gone, now } of needed) if (!now) await remove(root, gone)
+  for (const { path: gone, now } of needed) if (!now) await removeFile(root, gone)
   if (written.length > 0) await unpackLocal(root, sandbox.pack({ ...options, paths: written }), options)
   return { applied: changes.map(({ path: changed, change }) => ({ path: changed, change })), conflicts: [], baseline: [...after.values()] }
 }
 
 /** Whether something of a person's is in the way: a folder that is a link now, or a folder with other files where a file should be. */
-async function isObstructed(root: string, { path, now }: FoundChange, leaving: ReadonlySet<string>): Promise<boolean> {
+export async function isObstructed(
+  root: string,
+  { path, now }: { readonly path: string; readonly now?: unknown },
+  leaving: ReadonlySet<string>,
+): Promise<boolean> {
   for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) {
     const stats = await lstat(join(root, folder)).catch(() => undefined)
     if (stats?.isSymbolicLink() && !leaving.has(folder)) return true
@@ -167,7 +171,7 @@ async function isObstructed(root: string, { path, now }: FoundChange, leaving: R
 }
 
 /** Removes a file, and the folders that are empty without it. */
-async function remove(root: string, path: string): Promise<void> {
+export async function removeFile(root: string, path: string): Promise<void> {
   await rm(join(root, path), { force: true })
   try {
     for (let folder = dirname(path); folder !== '.'; folder = dirname(folder)) await rmdir(join(root, folder))

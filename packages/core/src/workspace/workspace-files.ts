@@ -1,14 +1,11 @@
-import { execFile } from 'node:child_process'
 import * as fs from 'node:fs'
 import { lstat, readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join, sep } from 'node:path'
-import { promisify } from 'node:util'
 import type { Ignore } from 'ignore'
 import ignore from 'ignore'
 import { listFiles } from 'isomorphic-git'
 import { BatonError, messageOf } from '../errors.ts'
-
-const run = promisify(execFile)
+import { gitOutput } from './git-process.ts'
 
 /** Instructions longer than this are cut. */
 const maxInstructionBytes = 32 * 1024
@@ -64,26 +61,16 @@ export async function listWorkspaceFiles(path: string): Promise<readonly string[
 }
 
 async function listWithGit(path: string): Promise<readonly string[] | undefined> {
-  const args = [
-    '-c',
-    'core.fsmonitor=false',
-    '-c',
-    'core.hooksPath=/dev/null',
-    '-c',
-    'safe.directory=*',
-    'ls-files',
-    '-z',
-    '--cached',
-    '--others',
-    '--exclude-standard',
-  ]
   try {
-    const { stdout } = await run('git', args, {
-      cwd: path,
-      maxBuffer: 1 << 30,
-      env: { ...process.env, GIT_OPTIONAL_LOCKS: '0', GIT_DIR: undefined, GIT_WORK_TREE: undefined },
-    })
-    return [...new Set(stdout.split('\0').filter((file) => file !== ''))]
+    const stdout = await gitOutput(['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: path })
+    return [
+      ...new Set(
+        stdout
+          .toString()
+          .split('\0')
+          .filter((file) => file !== ''),
+      ),
+    ]
   } catch {
     return undefined
   }
