@@ -58,8 +58,11 @@ const priorTexts = 4
 const nearestCount = 5
 /** Shares are summed as integers, so that the order makes no difference. */
 const unit = 2 ** 20
-/** Texts by which it is measured how like known texts are to each other, and the share of new ones after which it is measured again. */
-const measured = { texts: 100, again: 0.25 }
+/**
+ * Texts by which it is measured how like known texts are to each other, and the share of new ones after which it is measured again. Where there
+ * are more than `atOnce` texts, one is measured with each that comes in, since all together would hold up the process.
+ */
+const measured = { texts: 100, again: 0.25, atOnce: 500 }
 
 /** Builds an {@link OutcomeMemory}. */
 export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare }: OutcomeMemoryOptions): OutcomeMemory {
@@ -73,8 +76,25 @@ export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare 
     return place < 0 ? models.push({ id, rates: 0, texts: 0 }) - 1 : place
   }
 
-  function measure(): void {
-    scale = { floor: farthestKnown(table, abstainShare, kind === 'outcomes of embeddings'), share, unmeasured: 0 }
+  const byDense = kind === 'outcomes of embeddings'
+  /** The measurement under way. */
+  let measuring: { readonly keys: string[]; readonly values: number[] } | undefined
+
+  function beginMeasuring(): void {
+    const keys = [...table.entries()].map(({ key }) => key).sort()
+    measuring = { keys: keys.slice(0, measured.texts), values: [] }
+    scale = { ...scale, share, unmeasured: 0 }
+  }
+
+  function measure(texts: number): void {
+    if (!measuring) return
+    for (const key of measuring.keys.splice(0, texts)) {
+      const entry = table.get(key)
+      if (entry) measuring.values.push(closenessToOthers(table, entry, byDense))
+    }
+    if (measuring.keys.length > 0) return
+    scale = { ...scale, floor: quantile(measuring.values, abstainShare) }
+    measuring = undefined
   }
 
   return {
@@ -90,7 +110,8 @@ export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare 
       count(models, tallies, 1)
       if (known) return gone
       scale = { ...scale, unmeasured: scale.unmeasured + 1 }
-      if (table.size >= minOutcomes && scale.unmeasured >= measured.again * table.size) measure()
+      if (!measuring && table.size >= minOutcomes && scale.unmeasured >= measured.again * table.size) beginMeasuring()
+      measure(table.size > measured.atOnce ? 1 : measured.texts)
       return gone
     },
     estimate: (text) => estimate(text, { table, models, floor: scale.floor, minOutcomes, abstainShare }),
@@ -101,7 +122,10 @@ export function createOutcomeMemory({ kind, maxTexts, minOutcomes, abstainShare 
       table = loaded.table
       models = loaded.models.map((id) => ({ id, rates: 0, texts: 0 }))
       for (const { tallies } of table.entries()) count(models, tallies, 1)
-      if (scale.share !== share) measure()
+      measuring = undefined
+      if (scale.share === share) return
+      beginMeasuring()
+      measure(measured.texts)
     },
   }
 }
@@ -188,18 +212,20 @@ function closeness(nearest: Neighbours, { features, dense }: TextPoint, common: 
   return dense ? mean : (mean + common) * Math.sqrt(features.ngrams.length)
 }
 
-/** All but this share of the known texts are closer to the other known ones. Measured on those with the lowest keys, which is as good as at random. */
-function farthestKnown(table: OutcomeTable, share: number, byDense: boolean): number {
-  const sample = [...table.entries()].sort((a, b) => (a.key < b.key ? -1 : 1)).slice(0, measured.texts)
-  const values = sample.map(({ key, features, dense: kept }) => {
-    const nearest = createNeighbours(nearestCount)
-    const dense = byDense ? kept : undefined
-    const { common } = compare(table, { features, dense }, (entry, similarity) => {
-      if (entry.key !== key) nearest.offer(entry, similarity)
-    })
-    return closeness(nearest, { features, dense }, common)
+/** How near a known text is to the other ones. */
+function closenessToOthers(table: OutcomeTable, { key, features, dense: kept }: TableEntry, byDense: boolean): number {
+  const nearest = createNeighbours(nearestCount)
+  const dense = byDense ? kept : undefined
+  const { common } = compare(table, { features, dense }, (entry, similarity) => {
+    if (entry.key !== key) nearest.offer(entry, similarity)
   })
-  return Math.fround(values.sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(share * values.length))] ?? 0)
+  return closeness(nearest, { features, dense }, common)
+}
+
+/** All but this share of the values are at least so large. Of texts those with the lowest keys are measured, which is as good as at random. */
+function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return Math.fround(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0)
 }
 
 /** The inner product: the cosine of unit vectors. */
