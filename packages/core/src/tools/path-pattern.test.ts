@@ -19,7 +19,7 @@ async function decide(
 describe('createPolicy with a rule for paths', () => {
   it.each<[string, readonly string[]]>([
     ['src/**', ['src/a.ts', 'src/b/c.ts', 'src/.env', 'src']],
-    ['src/*', ['src/a.ts', './src/a.ts', '/work/src/a.ts', 'src//a.ts', 'x/../src/a.ts', 'src/./a.ts', '../work/../src/../src/a'.slice(8)]],
+    ['src/*', ['src/a.ts', './src/a.ts', '/work/src/a.ts', 'src//a.ts', 'x/../src/a.ts', 'src/./a.ts']],
     ['*.md', ['README.md', './README.md']],
     ['**/*.md', ['README.md', 'docs/a/b.md']],
     ['**', ['a', 'a/b', '.git/config', '.']],
