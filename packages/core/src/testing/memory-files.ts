@@ -72,9 +72,11 @@ export function createMemoryFiles(workdir: string): MemoryFiles {
     makeFolders(path, asked)
     put(path, { kind: 'file', data: data.slice(), mode: (mode ?? before?.mode ?? 0o644) & 0o777 })
   }
-  const selected = function* (start: string, skip: ReadonlySet<string>): Generator<[string, Entry]> {
+  const selected = function* (start: string, skip: ReadonlySet<string>, skipPaths: readonly string[] = []): Generator<[string, Entry]> {
+    const left = skipPaths.filter((folder) => entries.get(folder)?.kind === 'folder')
     for (const [path, entry] of [...entries].sort(([one], [other]) => (one < other ? -1 : 1))) {
       if (start !== '' && path !== start && !path.startsWith(`${start}/`)) continue
+      if (left.some((folder) => path === folder || path.startsWith(`${folder}/`))) continue
       const names = path.slice(start === '' ? 0 : start.length + 1).split('/')
       if (!names.some((name, index) => skip.has(name) && (index < names.length - 1 || entry.kind === 'folder'))) yield [path, entry]
     }
@@ -107,7 +109,7 @@ export function createMemoryFiles(workdir: string): MemoryFiles {
     },
     async *scan(options = {}) {
       const start = startOf(options.path ?? '.')
-      for (const [path, entry] of selected(start, new Set(options.skip))) {
+      for (const [path, entry] of selected(start, new Set(options.skip), options.skipPaths)) {
         throwIfAborted(options.signal, 'the scan')
         yield statOf(path, entry)
       }

@@ -201,6 +201,64 @@ function testScan({ test, can }: SandboxSuite): void {
     await expectRejection(collect(sandbox.scan({ signal: AbortSignal.abort() })), 'ABORTED')
   })
 
+  test('scan leaves out the folders of skipPaths, by their exact paths, and no file of such a path', async (sandbox) => {
+    for (const path of ['a/out/x', 'b/a/out/x', 'a/outer/x', 'a/b/c/x', 'file', 'ü [x]*/y']) await sandbox.writeFile(path, bytes('x'))
+    const skipPaths = ['a/out', 'a/b/c', 'out', 'file', 'nothing', 'ü [x]*']
+    assert.deepEqual([...(await scanByPath(sandbox, { skipPaths })).keys()].sort(), [
+      'a',
+      'a/b',
+      'a/outer',
+      'a/outer/x',
+      'b',
+      'b/a',
+      'b/a/out',
+      'b/a/out/x',
+      'file',
+    ])
+    const inside = await scanByPath(sandbox, { path: 'a', skip: ['outer'], skipPaths })
+    assert.deepEqual([...inside.keys()].sort(), ['a', 'a/b'])
+  })
+
+  test('scanBatches, where it is there, gives what scan gives', async (sandbox) => {
+    if (sandbox.scanBatches === undefined) return
+    for (const path of ['a/b/c', 'a/node_modules/x', 'a/out/x', 'd']) await sandbox.writeFile(path, bytes('x'))
+    for (const options of [{}, { path: 'a' }, { path: 'd' }, { skip: ['node_modules'], skipPaths: ['a/out'] }]) {
+      const batches: (readonly FileStat[])[] = await collect(sandbox.scanBatches(options))
+      const found = batches.flat().map((stat: FileStat) => [stat.path, stat] as const)
+      assert.deepEqual(new Map(found), await scanByPath(sandbox, options))
+      assert.equal(new Map(found).size, found.length, 'an entry came twice')
+    }
+    await expectRejection(collect(sandbox.scanBatches({ path: 'nothing' })), 'FILE_NOT_FOUND')
+    await expectRejection(collect(sandbox.scanBatches({ signal: AbortSignal.abort() })), 'ABORTED')
+    await sandbox.close()
+    await expectRejection(collect(sandbox.scanBatches()), 'CLOSED')
+  })
+
+  test('scan finds again and again what came, went and was swapped meanwhile', async (sandbox) => {
+    await sandbox.writeFile('a/b/one', bytes('x'))
+    const paths = async (): Promise<string[]> => [...(await scanByPath(sandbox)).keys()].sort()
+    assert.deepEqual(await paths(), ['a', 'a/b', 'a/b/one'])
+    for (let round = 0; round < 30; round++) {
+      await sandbox.writeFile(`a/b/new-${round % 10}`, bytes(String(round)))
+      const found = await scanByPath(sandbox)
+      assert.ok(found.has(`a/b/new-${round % 10}`), `what was written right before scan ${round} is missing`)
+      assert.equal(found.size, Math.min(round + 1, 10) + 3)
+    }
+    if (!can.shell) return
+    await runToEnd(sandbox, 'mv a/b a/c; mkdir a/b; echo x > a/b/two')
+    assert.deepEqual(
+      (await paths()).filter((path) => path.startsWith('a/b')),
+      ['a/b', 'a/b/two'],
+    )
+    for (let round = 0; round < 10; round++) {
+      await runToEnd(sandbox, `rm -r a/b; mkdir a/b; echo x > a/b/again-${round}`)
+      assert.deepEqual(
+        (await paths()).filter((path) => path.startsWith('a/b')),
+        ['a/b', `a/b/again-${round}`],
+      )
+    }
+  })
+
   if (!can.shell) return
 
   test('scan tells links and other things apart, and follows no link', async (sandbox) => {

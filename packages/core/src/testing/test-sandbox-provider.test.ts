@@ -2,13 +2,14 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { afterAll, describe, expect, it } from 'vitest'
 import { createLocalSandboxProvider } from '../sandbox/local-sandbox.ts'
 import { findTree, processMarker } from '../sandbox/process-tree.ts'
-import type { Sandbox, SandboxProcess, SandboxProvider } from '../sandbox/sandbox.ts'
+import type { FileStat, Sandbox, SandboxProcess, SandboxProvider } from '../sandbox/sandbox.ts'
+import { collect } from './conformance.ts'
 import { testSandboxProvider } from './test-sandbox-provider.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'baton-broken-'))
@@ -139,6 +140,41 @@ const broken: Record<string, [provider: () => SandboxProvider, test: string]> = 
       },
     })),
     'scan tells links and other things apart, and follows no link',
+  ],
+  'walks the folders of skipPaths': [
+    brokenSandbox((sandbox) => ({ scan: (options) => sandbox.scan({ ...options, skipPaths: [] }) })),
+    'scan leaves out the folders of skipPaths, by their exact paths, and no file of such a path',
+  ],
+  'takes skipPaths for names': [
+    brokenSandbox((sandbox) => ({
+      scan: (options = {}) =>
+        sandbox.scan({
+          ...options,
+          skipPaths: [],
+          skip: [...(options.skip ?? []), ...(options.skipPaths ?? []).map((path) => basename(path))],
+        }),
+    })),
+    'scan leaves out the folders of skipPaths, by their exact paths, and no file of such a path',
+  ],
+  'leaves files out of batches': [
+    brokenSandbox(({ scanBatches }) => ({
+      async *scanBatches(options) {
+        for await (const batch of scanBatches?.(options) ?? []) yield batch.filter(({ kind }) => kind !== 'file')
+      },
+    })),
+    'scanBatches, where it is there, gives what scan gives',
+  ],
+  'remembers what was in a folder': [
+    brokenSandbox((sandbox) => {
+      let first: FileStat[] | undefined
+      return {
+        async *scan(options) {
+          first ??= await collect(sandbox.scan(options))
+          yield* first
+        },
+      }
+    }),
+    'scan finds again and again what came, went and was swapped meanwhile',
   ],
   'unpacks with a tar that takes any name': [
     brokenSandbox((sandbox) => ({
