@@ -1,3 +1,4 @@
+import type { Actor } from '../events/envelope.ts'
 import type { LoggedEvent } from '../events/event.ts'
 import type { TaskSummary } from '../events/event-store.ts'
 import type { ProposedCall } from '../events/model-events.ts'
@@ -92,6 +93,15 @@ export interface ToolCallOptions {
   readonly tools?: readonly string[] | undefined
 }
 
+/** What became of an offer of control. */
+export interface HandOverResult {
+  /** Somebody had control and gave it back; else it was declined. */
+  readonly taken: boolean
+  readonly by: Actor
+  /** Their words, where they left any. What they changed is in the next prompt from the log. */
+  readonly note?: string | undefined
+}
+
 /** What an agent has to work with. Every method may throw to end the turn (a limit, a cancel, a lost lease): pass it on. */
 export interface AgentContext {
   readonly task: TaskView
@@ -113,6 +123,11 @@ export interface AgentContext {
   say(text: string, options: { readonly key: string }): Promise<void>
   /** Asks a person and waits. A key that is in the log already: returns that answer, or joins that wait. */
   ask(question: string, options: { readonly key: string; readonly options?: readonly string[] | undefined }): Promise<string>
+  /**
+   * Offers control to a person, to the one named or to anyone, and waits until somebody has had it and gives it back, or declines. A key that is in the log
+   * already: returns what became of it, or joins that wait.
+   */
+  handOver(options: { readonly key: string; readonly reason: string; readonly to?: string | undefined }): Promise<HandOverResult>
   /** Gives a part of the work to another task and waits for it. A key that is in the log already: returns that result, or goes on with that task. */
   delegate(spec: SubTask, options: { readonly key: string }): Promise<SubTaskResult>
 }

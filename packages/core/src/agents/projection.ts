@@ -3,6 +3,7 @@ import { isKnown } from '../events/event.ts'
 import type { ModelFinished } from '../events/model-events.ts'
 import { estimateMessageTokens, estimateTokens } from '../models/estimate-tokens.ts'
 import type { MessagePart, ModelMessage } from '../models/model.ts'
+import { describeOutsideWork, isOutsideWork } from './outside-work.ts'
 
 /** A message with where it came from. */
 interface Entry {
@@ -31,6 +32,12 @@ export interface Projection {
   apply(event: LoggedEvent): void
   /** Puts everything up to this seq in its place. */
   advance(upTo: number): void
+  /**
+   * The conversation was set back, which cannot be undone from what is in memory: `rebuild` has to be called before the next `advance`.
+   */
+  readonly stale: boolean
+  /** Makes it anew from the log, without what was set back. */
+  rebuild(read: (after: number) => AsyncIterable<LoggedEvent>): Promise<void>
   /** Where a compaction could cut so that at most `keepTokens` stay: the seq its summary would stand for, and the messages it replaces. */
   cutFor(keepTokens: number): { readonly upTo: number; readonly replaced: readonly ModelMessage[] } | undefined
 }
@@ -45,7 +52,19 @@ export function createProjection(): Projection {
   let agent: string | undefined
   let started = false
   let pending: Event[] = []
+  let lastSeq = 0
+  let stale = false
   const logPrompts = new Set<string>()
+
+  function reset(): void {
+    entries = []
+    messages = []
+    tokens = 0
+    goal = undefined
+    started = false
+    pending = []
+    logPrompts.clear()
+  }
 
   function add(message: ModelMessage, upTo: number, cut = false): void {
     const size = estimateMessageTokens(message)
@@ -56,8 +75,12 @@ export function createProjection(): Projection {
 
   function advance(upTo: number): void {
     if (pending.length === 0 || (pending[0] as Event).seq > upTo) return
-    const batch = pending.filter((event) => event.seq <= upTo)
-    pending = pending.filter((event) => event.seq > upTo)
+    const due = pending.filter((event) => event.seq <= upTo)
+    const returned = new Set(due.map((event) => (event.type === 'control.returned' ? event.data.leaseId : undefined)))
+    // Who took control is told of with how it ended.
+    const held = due.filter((event) => event.type === 'control.taken' && !returned.has(event.data.leaseId))
+    const batch = due.filter((event) => !held.includes(event))
+    pending = [...held, ...pending.filter((event) => event.seq > upTo)]
     const results = new Map<string, Event<'tool.finished'>>()
     for (const event of batch) if (event.type === 'tool.finished') results.set(event.data.callId, event)
     const placed = new Set<string>()
@@ -79,6 +102,8 @@ export function createProjection(): Projection {
         )
       }
     }
+    const outside = batch.filter((event) => isOutsideWork(event, agent))
+    if (outside.length > 0) add(user(describeOutsideWork(outside)), upTo)
     for (const event of batch) {
       if (event.type === 'tool.finished' && !placed.has(event.data.callId)) {
         add(user(`Result of the earlier call ${event.data.callId} (${event.data.tool}): ${toolText(event.data)}`), upTo)
@@ -89,9 +114,69 @@ export function createProjection(): Projection {
     }
   }
 
+  function apply(event: LoggedEvent): void {
+    lastSeq = event.seq
+    if (!isKnown(event)) return
+    switch (event.type) {
+      case 'task.created':
+        goal = user(event.data.goal)
+        agent = event.data.agent
+        add(goal, event.seq)
+        return
+      case 'run.started':
+        if (started && event.data.trigger === 'start') pending.push(event)
+        started = true
+        return
+      case 'model.called':
+        if (event.data.prompt === 'log') logPrompts.add(event.data.modelCallId)
+        if (!stale) advance(event.data.upTo)
+        return
+      case 'model.finished':
+        if (logPrompts.delete(event.data.modelCallId)) pending.push(event)
+        return
+      case 'tool.finished':
+      case 'message.sent':
+        pending.push(event)
+        return
+      case 'context.compacted':
+        compactTo(event)
+        return
+      case 'checkpoint.restored':
+        stale = true
+        return
+      default:
+        if (isOutsideWork(event, agent)) pending.push(event)
+    }
+  }
+
+  function compactTo({ data }: Event<'context.compacted'>): void {
+    number = Math.max(number + 1, data.projection)
+    const kept = entries.filter((entry) => entry.upTo > data.upTo)
+    entries = []
+    messages = []
+    tokens = 0
+    if (goal) add(goal, data.upTo)
+    add(user(`What was done so far, in short, since the conversation became too long:\n\n${data.summary}`), data.upTo)
+    for (const entry of kept) add(entry.message, entry.upTo, entry.cut)
+  }
+
   return {
     get number() {
       return number
+    },
+    get stale() {
+      return stale
+    },
+    async rebuild(read) {
+      const log: LoggedEvent[] = []
+      // What comes in while it is read belongs to it too.
+      while ((log.at(-1)?.seq ?? 0) < lastSeq) for await (const event of read(log.at(-1)?.seq ?? 0)) log.push(event)
+      const next = number + 1
+      const said = withoutSetBack(log)
+      reset()
+      stale = false
+      for (const event of said) if (event.type !== 'checkpoint.restored') apply(event)
+      number = Math.max(next, number)
     },
     get messages() {
       return messages
@@ -103,44 +188,7 @@ export function createProjection(): Projection {
       return pending.reduce((sum, event) => sum + sizeOf(event), 0)
     },
     advance,
-    apply(event) {
-      if (!isKnown(event)) return
-      switch (event.type) {
-        case 'task.created':
-          goal = user(event.data.goal)
-          agent = event.data.agent
-          add(goal, event.seq)
-          return
-        case 'run.started':
-          if (started && event.data.trigger === 'start') pending.push(event)
-          started = true
-          return
-        case 'model.called':
-          if (event.data.prompt === 'log') logPrompts.add(event.data.modelCallId)
-          advance(event.data.upTo)
-          return
-        case 'model.finished':
-          if (logPrompts.delete(event.data.modelCallId)) pending.push(event)
-          return
-        case 'tool.finished':
-        case 'message.sent':
-          pending.push(event)
-          return
-        case 'context.compacted': {
-          number = event.data.projection
-          const kept = entries.filter((entry) => entry.upTo > event.data.upTo)
-          entries = []
-          messages = []
-          tokens = 0
-          if (goal) add(goal, event.data.upTo)
-          add(user(`What was done so far, in short, since the conversation became too long:\n\n${event.data.summary}`), event.data.upTo)
-          for (const entry of kept) add(entry.message, entry.upTo, entry.cut)
-          return
-        }
-        default:
-          return
-      }
-    },
+    apply,
     cutFor(keepTokens) {
       let kept = 0
       let best: number | undefined
@@ -156,6 +204,19 @@ export function createProjection(): Projection {
       return last && index > 2 ? { upTo: last.upTo, replaced: messages.slice(1, index) } : undefined
     },
   }
+}
+
+/** The events that the conversation still stands on: each time it was set back, what came behind that place is left out. */
+function withoutSetBack(log: readonly LoggedEvent[]): readonly LoggedEvent[] {
+  const kept: LoggedEvent[] = []
+  for (const event of log) {
+    if (isKnown(event) && event.type === 'checkpoint.restored') {
+      const { toSeq } = event.data
+      while (kept.length > 0 && (kept.at(-1) as LoggedEvent).seq > toSeq) kept.pop()
+    }
+    kept.push(event)
+  }
+  return kept
 }
 
 function assistantMessage(reply: ModelFinished): ModelMessage {
@@ -180,6 +241,8 @@ function sizeOf(event: Event): number {
       return estimateTokens(event.data.output)
     case 'message.sent':
       return estimateTokens(event.data.text)
+    case 'file.changed':
+      return estimateTokens(event.data.path) + estimateTokens(event.data.diff ?? '')
     default:
       return 0
   }

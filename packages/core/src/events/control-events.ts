@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Autonomy } from './envelope.ts'
+import { Autonomy, Finding, Sensitivity } from './envelope.ts'
 import { TaskLimits } from './task-events.ts'
 
 /** A process takes over driving the task. The highest epoch is the driver; what a lower one appends is refused. */
@@ -46,7 +46,10 @@ export type ControlRenewed = z.infer<typeof ControlRenewed>
 /** The baton goes back to the agent. */
 export const ControlReturned = z.object({
   leaseId: z.string(),
+  /** Words for the agent. */
   note: z.string().optional(),
+  sensitivity: Sensitivity.optional(),
+  findings: z.array(Finding).optional(),
   /** The holder did not give it back: the lease ran out. */
   expired: z.boolean().optional(),
 })

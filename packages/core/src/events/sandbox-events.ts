@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { BlobRef } from './envelope.ts'
+import { BlobRef, Finding, Sensitivity } from './envelope.ts'
 
 /** What stands between commands and the host. */
 export const Isolation = z.enum(['none', 'process', 'container', 'vm'])
@@ -44,6 +44,9 @@ export const CommandStarted = z.object({
   command: z.union([z.string(), z.array(z.string())]),
   cwd: z.string().optional(),
   callId: z.string().optional(),
+  /** Of the command's own text, where a person typed it. */
+  sensitivity: Sensitivity.optional(),
+  findings: z.array(Finding).optional(),
 })
 export type CommandStarted = z.infer<typeof CommandStarted>
 

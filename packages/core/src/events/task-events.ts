@@ -83,6 +83,8 @@ export const TaskDelegated = z.object({
   goal: z.string(),
   /** The slice of this task's budget that the child may use. */
   reserved: TaskLimits,
+  /** The agent that works on it in this task's own sandbox, where it does. */
+  sharesSandbox: z.string().optional(),
 })
 export type TaskDelegated = z.infer<typeof TaskDelegated>
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { Actor, BlobRef } from './envelope.ts'
+import { Actor, BlobRef, Finding, Sensitivity } from './envelope.ts'
 
 /** A file of the sandbox is different from before. */
 export const FileChanged = z.object({
@@ -21,6 +21,10 @@ export const FileChanged = z.object({
   diff: z.string().optional(),
   addedLines: z.int().nonnegative().optional(),
   removedLines: z.int().nonnegative().optional(),
+  /** Of the difference, by its path and content. */
+  sensitivity: Sensitivity.optional(),
+  /** What the classifier found in the difference: the first hundred. */
+  findings: z.array(Finding).optional(),
 })
 export type FileChanged = z.infer<typeof FileChanged>
 
@@ -45,6 +49,10 @@ export const CheckpointCreated = z.object({
   /** The last seq that was in the log when the files were looked at: what is recorded up to there is accounted for. */
   upTo: z.int().nonnegative(),
   label: z.string().optional(),
+  /** With the reason `restore`: the earlier commit whose files these are again. What came between no longer counts. */
+  restores: z.string().optional(),
+  /** The commit that is checked out in the sandbox's own git repository, where it has one. */
+  gitHead: z.string().optional(),
 })
 export type CheckpointCreated = z.infer<typeof CheckpointCreated>
 
@@ -92,6 +100,8 @@ export const ProposedFile = z.object({
   /** The whole new content, and the one that it starts from. */
   proposed: BlobRef,
   base: BlobRef.optional(),
+  /** Permission bits that the call asks for; set where any part is accepted. */
+  mode: z.int().nonnegative().optional(),
   /** Empty where the content is no text, or too long for that: then it is accepted or rejected as a whole, under the id `PATH`. */
   hunks: z.array(Hunk),
 })
@@ -105,7 +115,7 @@ export type ProposalMade = z.infer<typeof ProposalMade>
 export const HunkDecision = z.object({
   hunkId: z.string(),
   decision: z.enum(['accepted', 'edited', 'rejected']),
-  /** With `edited`: the lines to have instead of the hunk's new ones. */
+  /** With `edited`: what to have instead of the hunk's new side, which is its lines that begin with a blank or `+`, without that sign. */
   text: z.string().optional(),
 })
 export type HunkDecision = z.infer<typeof HunkDecision>

@@ -1,6 +1,7 @@
 import type { AgentContext } from '../agents/agent.ts'
 import type { TaskSummary } from '../events/event-store.ts'
 import { delegate } from './delegation.ts'
+import { handOver } from './hand-over.ts'
 import { callModel } from './model-calls.ts'
 import { ask } from './questions.ts'
 import type { ActiveRun } from './run-context.ts'
@@ -71,6 +72,7 @@ export function createAgentContext(active: ActiveRun): TrackedContext {
     tool: (call, options) => once(`tool ${call.callId}`, () => callTool(active, call, options)),
     say: (text, { key }) => once(`say ${key}`, () => say(active, text, key)),
     ask: (question, options) => once(`ask ${options.key}`, () => ask(active, question, options)),
+    handOver: (options) => once(`hand over ${options.key}`, () => handOver(active, options)),
     delegate: (spec, { key }) => once(`delegate ${key}`, () => delegate(active, spec, key)),
   }
   return {

@@ -14,6 +14,8 @@ import { createMemoryBlobStore } from '../events/memory-blob-store.ts'
 import { createMemoryEventStore } from '../events/memory-event-store.ts'
 import type { WorkspaceInstructions } from '../events/task-events.ts'
 import { ToolEffect } from '../events/tool-events.ts'
+import { createLedger, createTemporaryLedger } from '../ledger/git-ledger.ts'
+import { createLazyLedger } from '../ledger/lazy-ledger.ts'
 import { createModelHealthBook } from '../models/health.ts'
 import type { ToolDefinition } from '../models/model.ts'
 import { ModelTiming } from '../models/model-timing.ts'
@@ -69,6 +71,11 @@ export interface BatonOptions {
    * store spent is known some 5 seconds later. Default: none.
    */
   readonly budgets?: Budgets | undefined
+  /**
+   * Where the history of the tasks' files is kept: a git repository of Baton's own. `false`: nowhere; then nobody is told who changed what, and there is no undo.
+   * Give a durable one with a durable store. Default: a temporary folder, gone with the process.
+   */
+  readonly ledger?: { readonly dir: string; readonly maxFileBytes?: number | undefined } | false | undefined
   /** Patience with models. */
   readonly timing?: z.input<typeof ModelTiming> | undefined
   /** When an agent that goes in circles is nudged, and paused. Default 3 and 5 repetitions. */
@@ -96,7 +103,7 @@ export interface Baton {
   tasks(filter?: TaskFilter): AsyncIterable<TaskSummary>
   /** What waits for a person now, over all tasks. */
   inbox(): AsyncIterable<InboxItem>
-  /** Ends a task and deletes its log. */
+  /** Ends a task and deletes its log, and the history of its files. */
   deleteTask(id: string): Promise<void>
   /** Lets go of all tasks as they are, and closes the store. */
   close(): Promise<void>
@@ -144,6 +151,9 @@ const Options = z.strictObject({
   actor: Actor.default({ kind: 'human', id: 'user' }),
   concurrency: z.int().positive().default(16),
   budgets: Budgets.optional(),
+  ledger: z
+    .union([z.literal(false), z.strictObject({ dir: z.string().min(1, 'expected a folder'), maxFileBytes: z.int().positive().optional() })])
+    .optional(),
   timing: ModelTiming.prefault({}),
   stuck: z
     .strictObject({ nudgeAfter: z.int().min(2).default(3), pauseAfter: z.int().min(3).default(5) })
@@ -170,6 +180,7 @@ export function createBaton(options: BatonOptions = {}): Baton {
     'sandboxes',
     (given.sandboxes ?? [createLocalSandboxProvider()]).map((provider) => wrapSandboxProvider(provider)),
   )
+  const ledger = given.ledger === false ? undefined : given.ledger ? createLedger(given.ledger) : createLazyLedger(createTemporaryLedger)
   const parts: BatonParts = {
     store,
     blobs: given.blobs ?? createMemoryBlobStore(),
@@ -182,12 +193,18 @@ export function createBaton(options: BatonOptions = {}): Baton {
     classifier: given.classifier,
     health: createModelHealthBook(),
     timing: given.timing,
-    ledger: given.budgets && createSpendLedger({ store, budgets: given.budgets }),
+    spending: given.budgets && createSpendLedger({ store, budgets: given.budgets }),
+    ledger,
     slots: createRunSlots(given.concurrency),
     stuck: given.stuck,
     maxToolOutputBytes: given.maxToolOutputBytes,
     owner: `${hostname()}/${process.pid}/${uuidv7()}`,
     runSubTask: (active, request) => runSubTask({ isOpen: (id) => openTasks.has(id), load, create }, active, request),
+    async openFork(id) {
+      const open = await load(id)
+      await open.drive()
+      return open
+    },
     endSubTask: (id) => endTask(id, 'The task above was ended.'),
   }
   let closing: Promise<void> | undefined
@@ -303,9 +320,12 @@ export function createBaton(options: BatonOptions = {}): Baton {
     async deleteTask(id) {
       await endTask(id, 'deleted')
       await store.delete(id)
+      await ledger?.prune([id])
     },
     close() {
-      closing ??= endEverything().finally(() => store.close())
+      closing ??= endEverything()
+        .finally(() => ledger?.close())
+        .finally(() => store.close())
       return closing
     },
   }

@@ -6,6 +6,8 @@ import { exec } from '../sandbox/exec.ts'
 import { labelOf } from './labels.ts'
 import type { ActiveRun } from './run-context.ts'
 import { ready, throwIfStopped } from './run-context.ts'
+import { lookAround } from './snapshots.ts'
+import { checksActor } from './writers.ts'
 
 const defaultTimeoutMs = 10 * 60_000
 const maxOutputBytes = 8 * 1024
@@ -28,11 +30,13 @@ export async function runChecks(active: ActiveRun, checks: readonly CheckSpec[],
 async function runCheck(active: ActiveRun, check: CheckSpec, round: number): Promise<CheckFinished> {
   const { signal, runId } = active
   const sandbox = await active.sandbox.get(signal)
+  await lookAround(active)
+  const over = active.runtime.writers.begin(checksActor)
   const { exit, output, ms } = await exec(sandbox, check.command, {
     timeoutMs: check.timeoutMs ?? defaultTimeoutMs,
     maxOutputBytes,
     signal,
-  })
+  }).finally(over)
   throwIfStopped(active)
   const passed = exit.reason === 'exited' && exit.code === 0
   // What a POSIX shell says of a command that is not there, or cannot be run (POSIX.1-2024, 2.8.2).

@@ -37,7 +37,8 @@ async function reserve({ runtime }: ActiveRun, spec: SubTask, key: string): Prom
   const { agents } = runtime.parts
   if (spec.agent !== undefined && !agents.has(spec.agent))
     throw new BatonError('UNKNOWN_AGENT', `delegate: agent: there is no agent "${spec.agent}"; known: ${[...agents.keys()].join(', ')}.`)
-  const data = { key, childId: uuidv7(), goal: spec.goal, reserved: {} as TaskLimits }
+  const shares = spec.shareSandbox ? { sharesSandbox: spec.agent ?? runtime.state.created.agent } : {}
+  const data = { key, childId: uuidv7(), goal: spec.goal, reserved: {} as TaskLimits, ...shares }
   // Cut where all others are in the log, so that two at the same moment do not get the same slice.
   await runtime.drive([{ type: 'task.delegated', actor: runtime.agentActor, data }], () => {
     data.reserved = slice(runtime, spec.limits ?? {})

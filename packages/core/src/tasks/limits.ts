@@ -26,7 +26,7 @@ export function costBudgets({ state, stream, parts }: TaskRuntime): readonly Cos
   const { costUsd: leftUsd = 0 } = remaining(state, spent)
   return [
     ...(budgetUsd === undefined ? [] : [{ scope: 'task' as const, budgetUsd, spentUsd: spent.costUsd, leftUsd }]),
-    ...(parts.ledger?.budgetsOf(state.created.tenant) ?? []),
+    ...(parts.spending?.budgetsOf(state.created.tenant) ?? []),
   ]
 }
 

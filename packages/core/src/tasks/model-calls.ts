@@ -15,11 +15,15 @@ import { budgetUsedUp, checkLimits, costBudgets, leastLeft } from './limits.ts'
 import type { ActiveRun } from './run-context.ts'
 import { ready } from './run-context.ts'
 import type { TaskRuntime } from './runtime.ts'
+import { lookAround } from './snapshots.ts'
 
 /** Makes a model call of an agent: waits while paused, keeps to the limits, notices circles, compacts, routes, and writes it all down. */
 export async function callModel(active: ActiveRun, call: ModelCall = {}): Promise<ModelReply> {
   if (call.messages !== undefined) return send(active, call)
   await safePoint(active)
+  await lookAround(active)
+  const { projection, stream } = active.runtime
+  if (projection.stale) await projection.rebuild((after) => stream.read({ after }))
   await breakCircles(active)
   if (needsCompaction(active.runtime, call, overheadOf(active.runtime, call))) await compact(active, call, send)
   try {
@@ -32,7 +36,7 @@ export async function callModel(active: ActiveRun, call: ModelCall = {}): Promis
 }
 
 async function safePoint(active: ActiveRun): Promise<void> {
-  const reading = active.runtime.parts.ledger?.refresh()
+  const reading = active.runtime.parts.spending?.refresh()
   if (reading !== undefined) await reading
   await ready(active)
   checkLimits(active.runtime, active.hold.activeMs)

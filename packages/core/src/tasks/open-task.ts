@@ -5,10 +5,13 @@ import { BatonError } from '../errors.ts'
 import { systemActor } from '../events/envelope.ts'
 import type { LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
+import { watchLease } from './control.ts'
 import type { RunResult } from './run.ts'
 import { driveRun } from './run.ts'
 import type { BatonParts, TaskRuntime } from './runtime.ts'
 import { createTaskRuntime, lostOwnership } from './runtime.ts'
+import type { Snapshots } from './snapshots.ts'
+import { createSnapshots } from './snapshots.ts'
 import type { TaskSandbox } from './task-sandbox.ts'
 import { createTaskSandbox } from './task-sandbox.ts'
 
@@ -16,6 +19,7 @@ import { createTaskSandbox } from './task-sandbox.ts'
 export interface OpenTask {
   readonly runtime: TaskRuntime
   readonly sandbox: TaskSandbox
+  readonly snapshots: Snapshots
   readonly driving: boolean
   /** The run that is under way here. */
   readonly current: StartedRun | undefined
@@ -45,11 +49,13 @@ export function createOpenTask(
 ): OpenTask {
   const runtime = createTaskRuntime(parts, id, { projection: createProjection(), stuck: createStuckDetector(parts.stuck) })
   const { stream, state } = runtime
-  const sandbox = createTaskSandbox(runtime, options.sandbox)
+  const snapshots = createSnapshots(runtime)
+  const sandbox = createTaskSandbox(runtime, snapshots, options.sandbox)
   const memory = new Map<string, unknown>()
   let detach = new AbortController()
   let current: StartedRun | undefined
   let off: (() => void) | undefined
+  let offLease: (() => void) | undefined
   let driving: Promise<void> | undefined
   let closing: Promise<void> | undefined
 
@@ -69,7 +75,7 @@ export function createOpenTask(
         }
         await runtime.drive([{ type: 'run.started', actor: systemActor, data: { runId, trigger } }], check)
       }
-      return driveRun({ runtime, runId, sandbox, memory, detach: detach.signal })
+      return driveRun({ runtime, runId, sandbox, snapshots, memory, detach: detach.signal })
     })()
     const started = { runId, after: open ? 0 : stream.lastSeq, result }
     const over = (): void => {
@@ -105,6 +111,7 @@ export function createOpenTask(
     if (detach.signal.aborted) detach = new AbortController()
     off ??= stream.on('*', watch)
     await runtime.claim()
+    offLease ??= watchLease(runtime)
     if (state.run) start('start')
     else startOnMessage()
   }
@@ -115,6 +122,7 @@ export function createOpenTask(
     await current?.result.catch(() => {})
     for (const value of memory.values()) if (isDisposable(value)) value[Symbol.dispose]()
     off?.()
+    offLease?.()
     runtime.disown()
     await stream.close()
     options.onClosed()
@@ -123,6 +131,7 @@ export function createOpenTask(
   return {
     runtime,
     sandbox,
+    snapshots,
     get driving() {
       return runtime.epoch !== undefined
     },

@@ -2,6 +2,7 @@ import { BatonError } from '../errors.ts'
 import { until } from '../events/event-stream.ts'
 import type { SlotHold } from './run-slots.ts'
 import type { TaskRuntime } from './runtime.ts'
+import type { Snapshots } from './snapshots.ts'
 import type { TaskSandbox } from './task-sandbox.ts'
 
 /** One run under way in this process. */
@@ -10,6 +11,7 @@ export interface ActiveRun {
   readonly runId: string
   readonly hold: SlotHold
   readonly sandbox: TaskSandbox
+  readonly snapshots: Snapshots
   /** Memory of the task's tools, lost with the process. */
   readonly memory: Map<string, unknown>
   /** Aborts with the reason why the run stops here: cancelled, a limit of time, closed, lost ownership. */
@@ -17,18 +19,23 @@ export interface ActiveRun {
 }
 
 /**
- * The safe point before each step: passes when the run goes on, waits while it is paused.
+ * The safe point before each step: passes when the run goes on, waits while it is paused or a person has control.
  *
  * @throws BatonError what ended the run
  */
 export async function ready(active: ActiveRun): Promise<void> {
   const { runtime, runId, signal, hold } = active
   throwIfStopped(active)
-  if (!runtime.state.run?.paused) return
-  await hold.yieldFor(() =>
-    until(runtime.stream, () => (runtime.state.run?.runId === runId && runtime.state.run.paused ? undefined : true), signal, 'The run'),
-  )
+  const { state } = runtime
+  const held = (): boolean => state.run?.runId === runId && isHeld(state)
+  if (!held()) return
+  await hold.yieldFor(() => until(runtime.stream, () => (held() ? undefined : true), signal, 'The run'))
   throwIfStopped(active)
+}
+
+/** Whether the agent may not act now: its run is paused, or a person has control. */
+export function isHeld({ run, control }: TaskRuntime['state']): boolean {
+  return run?.paused !== undefined || control !== undefined
 }
 
 /** Whether the run stopped because this process lets go of the task, which ends nothing. */

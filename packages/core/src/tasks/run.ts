@@ -6,9 +6,11 @@ import { createAgentContext } from './agent-context.ts'
 import { notStartedError, runChecks, sendBack } from './checks.ts'
 import { limitReached } from './limits.ts'
 import type { ActiveRun } from './run-context.ts'
-import { isLetGo, throwIfStopped, withGrace } from './run-context.ts'
+import { isLetGo, ready, throwIfStopped, withGrace } from './run-context.ts'
 import { createSlotHold } from './run-slots.ts'
 import type { TaskRuntime } from './runtime.ts'
+import type { Snapshots } from './snapshots.ts'
+import { lookAround } from './snapshots.ts'
 import type { TaskSandbox } from './task-sandbox.ts'
 import { noSpend } from './task-summary.ts'
 import { interruptedDraft } from './tool-calls.ts'
@@ -21,6 +23,7 @@ export interface RunOptions {
   readonly runtime: TaskRuntime
   readonly runId: string
   readonly sandbox: TaskSandbox
+  readonly snapshots: Snapshots
   readonly memory: Map<string, unknown>
   /** Aborts when this process lets go of the task. */
   readonly detach: AbortSignal
@@ -82,6 +85,10 @@ async function untilDone(active: ActiveRun, stop: AbortController, checks: Check
   for (;;) {
     const end = await enter()
       .then(() => turnAndChecks(active, stop, checks))
+      .then(async (done) => {
+        if (done !== moreToDo) await lookAround(active, 'finish')
+        return done
+      })
       .catch((error: unknown) => endOf(active, error))
     if (end === moreToDo) continue
     try {
@@ -106,6 +113,8 @@ async function turnAndChecks(active: ActiveRun, stop: AbortController, last: Che
   const begunAt = runtime.stream.lastSeq
   const text = await turn(active, stop)
   throwIfStopped(active)
+  // Who has control may still have something for the agent.
+  if (runtime.state.control) await ready(active)
   if (runtime.state.unseenAfter(begunAt) > 0) return moreToDo
   if (created.checks.length === 0) return { outcome: 'done', text, begunAt }
   const round = (runtime.state.run?.checkRound ?? 0) + 1

@@ -9,6 +9,7 @@ import type { EventStore, TaskSummary } from '../events/event-store.ts'
 import type { EventStream } from '../events/event-stream.ts'
 import { createEventStream } from '../events/event-stream.ts'
 import type { TaskLimits } from '../events/task-events.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import type { ModelHealthBook } from '../models/health.ts'
 import type { ToolDefinition } from '../models/model.ts'
 import type { ModelTiming } from '../models/model-timing.ts'
@@ -17,11 +18,14 @@ import type { Classifier } from '../models/sensitivity.ts'
 import type { SandboxProvider } from '../sandbox/sandbox.ts'
 import type { Policy, Tool } from '../tools/tool.ts'
 import type { SpendLedger } from './budgets.ts'
+import type { OpenTask } from './open-task.ts'
 import type { ActiveRun } from './run-context.ts'
 import type { RunSlots } from './run-slots.ts'
 import type { TaskState } from './task-state.ts'
 import { createTaskState } from './task-state.ts'
 import { summarizeTask } from './task-summary.ts'
+import type { Writers } from './writers.ts'
+import { createWriters } from './writers.ts'
 
 /** What the parts of one Baton share. */
 export interface BatonParts {
@@ -37,7 +41,9 @@ export interface BatonParts {
   readonly health: ModelHealthBook
   readonly timing: ModelTiming
   /** Absent where there are no budgets. */
-  readonly ledger: SpendLedger | undefined
+  readonly spending: SpendLedger | undefined
+  /** Absent where the Baton keeps no history of files. */
+  readonly ledger: Ledger | undefined
   readonly slots: RunSlots
   readonly stuck: StuckOptions
   readonly maxToolOutputBytes: number
@@ -45,6 +51,8 @@ export interface BatonParts {
   readonly owner: string
   /** Opens a task that another one delegated, creating it where it is not there yet, and drives it to the end of its run. */
   runSubTask(parent: ActiveRun, request: SubTaskRequest): Promise<SubTaskOutcome>
+  /** Opens a task that was just copied from another one, as its driver. */
+  openFork(id: string): Promise<OpenTask>
   /** Ends a task that was delegated, with its sandbox, where it has not ended yet. */
   endSubTask(id: string): Promise<void>
 }
@@ -69,6 +77,8 @@ export interface TaskRuntime {
   readonly state: TaskState
   readonly projection: Projection
   readonly stuck: StuckDetector
+  /** Who may have written to the sandbox lately. */
+  readonly writers: Writers
   /** Epoch of this process's lease, while it drives the task. */
   readonly epoch: number | undefined
   /** The agent as an actor. */
@@ -95,6 +105,7 @@ export function createTaskRuntime(
   folds: { readonly projection: Projection; readonly stuck: StuckDetector },
 ): TaskRuntime {
   const state = createTaskState(id)
+  const writers = createWriters()
   let epoch: number | undefined
   let minted = 0
   const stream = createEventStream({
@@ -104,9 +115,10 @@ export function createTaskRuntime(
       summarize: summarizeTask,
       apply(event: LoggedEvent) {
         state.apply(event)
+        writers.apply(event)
         folds.projection.apply(event)
         folds.stuck.apply(event)
-        if (event.type === 'model.finished' || event.type === 'model.failed') parts.ledger?.note(stream.summary as TaskSummary)
+        if (event.type === 'model.finished' || event.type === 'model.failed') parts.spending?.note(stream.summary as TaskSummary)
       },
     },
   })
@@ -116,6 +128,7 @@ export function createTaskRuntime(
     stream,
     state,
     ...folds,
+    writers,
     get epoch() {
       return epoch
     },

@@ -4,7 +4,7 @@ import type { TaskSummary } from '../events/event-store.ts'
 import { until } from '../events/event-stream.ts'
 import type { OpenTask } from './open-task.ts'
 import type { ActiveRun } from './run-context.ts'
-import { isLetGo } from './run-context.ts'
+import { isHeld, isLetGo } from './run-context.ts'
 import type { SubTaskOutcome, SubTaskRequest } from './runtime.ts'
 import { createTaskHandle } from './task.ts'
 import type { TaskSpec } from './task-options.ts'
@@ -42,6 +42,7 @@ export async function runSubTask(host: SubTaskHost, active: ActiveRun, request: 
         .catch(() => {})
     }
   }
+  const unlink = holdWith(active, child)
   try {
     await child.drive()
     const { outcome } = stream.summary as TaskSummary
@@ -55,8 +56,31 @@ export async function runSubTask(host: SubTaskHost, active: ActiveRun, request: 
     return await lastOutcome(child)
   } finally {
     over.abort()
+    unlink()
     signal.removeEventListener('abort', stop)
     if (!wasOpen) await child.close()
+  }
+}
+
+/** The sub-task stands still while the task above does: while it is paused, or a person has control of it. */
+function holdWith({ runtime: above }: ActiveRun, child: OpenTask): () => void {
+  const handle = createTaskHandle(child, systemActor)
+  let holding = false
+  const follow = (): void => {
+    const held = isHeld(above.state)
+    if (held === holding) return
+    holding = held
+    // A run that is over, or was resumed by somebody else, needs neither.
+    void (held ? handle.pause() : handle.resume()).catch(() => {})
+  }
+  const offs = (['control.taken', 'control.returned', 'run.paused', 'run.resumed'] as const).map((type) => above.stream.on(type, follow))
+  const off = child.runtime.stream.on('run.started', () => {
+    holding = false
+    follow()
+  })
+  return () => {
+    off()
+    for (const stop of offs) stop()
   }
 }
 

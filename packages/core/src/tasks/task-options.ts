@@ -72,3 +72,4 @@ export const AutonomyLevel = Autonomy
 export const Limits = TaskLimits.strict()
 export const EventsOptions = z.looseObject({ after: z.int().nonnegative().optional() })
 export const Reason = z.strictObject({ reason: z.string().optional() })
+export const ForkOptions = z.strictObject({ at: z.int().positive().optional() })

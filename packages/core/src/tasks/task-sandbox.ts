@@ -2,9 +2,11 @@ import { resolve } from 'node:path'
 import { BatonError, messageOf } from '../errors.ts'
 import { systemActor } from '../events/envelope.ts'
 import type { EventDraft } from '../events/event.ts'
+import { bringTo } from '../ledger/bring-to.ts'
 import type { Sandbox, SandboxProvider } from '../sandbox/sandbox.ts'
 import { copyIn } from '../workspace/workspace-copy.ts'
 import type { TaskRuntime } from './runtime.ts'
+import type { Snapshots } from './snapshots.ts'
 
 /** The label by which a task's sandbox is found again. */
 export const taskLabel = 'baton.task'
@@ -19,15 +21,15 @@ export interface TaskSandbox {
 }
 
 /** Makes the handle; starts nothing. */
-export function createTaskSandbox(runtime: TaskRuntime, borrowed?: TaskSandbox): TaskSandbox {
+export function createTaskSandbox(runtime: TaskRuntime, snapshots: Snapshots, borrowed?: TaskSandbox): TaskSandbox {
   let current: Promise<Sandbox> | undefined
   return {
     get started() {
-      return current
+      return borrowed ? borrowed.started : current
     },
     get(signal) {
       if (borrowed) return borrowed.get(signal)
-      current ??= open(runtime, signal)
+      current ??= open(runtime, snapshots, signal)
       // A start that failed may be tried again.
       current.catch(() => {
         current = undefined
@@ -61,7 +63,7 @@ function providerOf(runtime: TaskRuntime): SandboxProvider {
   )
 }
 
-async function open(runtime: TaskRuntime, signal: AbortSignal): Promise<Sandbox> {
+async function open(runtime: TaskRuntime, snapshots: Snapshots, signal: AbortSignal): Promise<Sandbox> {
   const before = runtime.state.sandbox
   if (before) {
     const provider = runtime.parts.sandboxes.get(before.provider) ?? providerOf(runtime)
@@ -75,7 +77,9 @@ async function open(runtime: TaskRuntime, signal: AbortSignal): Promise<Sandbox>
           type: 'message.sent',
           actor: systemActor,
           data: {
-            text: 'The sandbox of this task was lost. A new one is made from the workspace as it is now; earlier changes to files that were not brought back are gone.',
+            text: (await snapshots.hasLast())
+              ? 'The sandbox of this task was lost. A new one is made with the files as they were seen last; what git ignores, such as installed packages, is gone, and nothing runs in it.'
+              : 'The sandbox of this task was lost. A new one is made from the workspace as it is now; earlier changes to files that were not brought back are gone.',
           },
         },
       ])
@@ -83,7 +87,7 @@ async function open(runtime: TaskRuntime, signal: AbortSignal): Promise<Sandbox>
   } else {
     await sweepOrphans(providerOf(runtime), runtime.id)
   }
-  return create(runtime, signal)
+  return create(runtime, snapshots, signal)
 }
 
 /** Closes what a process left that died between starting a sandbox and writing so. */
@@ -93,16 +97,18 @@ async function sweepOrphans(provider: SandboxProvider, taskId: string): Promise<
   }
 }
 
-async function create(runtime: TaskRuntime, signal: AbortSignal): Promise<Sandbox> {
+async function create(runtime: TaskRuntime, snapshots: Snapshots, signal: AbortSignal): Promise<Sandbox> {
   const provider = providerOf(runtime)
   const { workspace } = runtime.state.created
+  // What the ledger has of the files goes before what the workspace holds by now.
+  const known = await snapshots.hasLast()
   const begun = performance.now()
   const sandbox = await provider.create(
     { labels: { [taskLabel]: runtime.id }, ...(workspace?.inPlace && { inPlace: resolve(workspace.path) }) },
     { signal },
   )
   try {
-    const files = workspace && !workspace.inPlace ? await copyIn(workspace.path, sandbox, { signal }) : undefined
+    const files = workspace && !workspace.inPlace && !known ? await copyIn(workspace.path, sandbox, { signal }) : undefined
     const baseline = files && (await runtime.parts.blobs.put(Buffer.from(JSON.stringify(files))))
     const drafts: EventDraft[] = [
       {
@@ -121,11 +127,28 @@ async function create(runtime: TaskRuntime, signal: AbortSignal): Promise<Sandbo
     ]
     if (runtime.stream.summary?.autonomy === 'autonomous' && sandbox.isolation === 'none') drafts.push(isolationWarning(provider.name))
     await runtime.drive(drafts)
+    await beginHistory(runtime, snapshots, sandbox, known, signal)
     return sandbox
   } catch (error) {
     await sandbox.close().catch(() => {})
     throw error
   }
+}
+
+/** The files as the task found them are its first state. A sandbox in place of one that was lost, or of another task's, is brought to the last state. */
+async function beginHistory(
+  runtime: TaskRuntime,
+  snapshots: Snapshots,
+  sandbox: Sandbox,
+  known: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const { ledger } = runtime.parts
+  const { checkpoint, created } = runtime.state
+  if (!ledger) return
+  snapshots.reset()
+  if (checkpoint && known && !created.workspace?.inPlace) await bringTo(ledger, sandbox, checkpoint.commit, { signal })
+  await snapshots.take(sandbox, { reason: 'start', signal })
 }
 
 /** What people are told when an agent runs unasked with nothing around it. */

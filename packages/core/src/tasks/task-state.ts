@@ -1,10 +1,13 @@
 import { BatonError } from '../errors.ts'
+import type { RunningCalls } from '../events/control-events.ts'
+import type { Actor, BlobRef } from '../events/envelope.ts'
 import type { Event, EventTypes, LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
 import type { ModelFinished } from '../events/model-events.ts'
 import type { Spend, TaskLimits } from '../events/task-events.ts'
+import type { CheckpointCreated } from '../events/workspace-events.ts'
 import type { CallOutcome } from '../models/router.ts'
-import { addSpend, noSpend, spendOf } from './task-summary.ts'
+import { addSpend, noSpend, proposalIdOf, spendOf } from './task-summary.ts'
 
 /** Where one tool call stands. */
 export interface CallState {
@@ -42,6 +45,43 @@ export interface RunState {
   readonly unchecked: Map<string, ModelFinished>
   /** What checks that failed have judged so far: for each round, each model that answered in it. */
   readonly judged: CallOutcome[]
+}
+
+/** Who has control. */
+export interface ControlState {
+  readonly leaseId: string
+  readonly actor: Actor
+  readonly since: string
+  readonly seq: number
+  readonly running: RunningCalls
+  readonly idleMs: number
+  /** Time of the holder's last event. */
+  lastSign: string
+}
+
+/** An offer of control. */
+export interface OfferState {
+  readonly offerId: string
+  /** Set once somebody who took it has given it back, or declined it. */
+  outcome?: { readonly taken: boolean; readonly by: Actor; readonly note: string | undefined }
+}
+
+/** A proposal. */
+export interface ProposalState {
+  readonly made: EventTypes['proposal.made']
+  decided?: { readonly data: EventTypes['proposal.decided']; readonly by: Actor }
+}
+
+/** A state of the files that the ledger keeps. */
+export interface CheckpointState extends CheckpointCreated {
+  readonly seq: number
+}
+
+/** A change of a file that whoever made it has recorded. */
+export interface RecordedChange {
+  readonly seq: number
+  readonly actor: Actor
+  readonly data: EventTypes['file.changed']
 }
 
 /** A sub-task. */
@@ -85,6 +125,16 @@ export interface TaskState {
   /** The model that answered last, to a prompt from the log where there were any. */
   readonly lastModel: string | undefined
   readonly sandbox: EventTypes['sandbox.started'] | undefined
+  /** Who has control, while a person has it. */
+  readonly control: ControlState | undefined
+  readonly offersByKey: ReadonlyMap<string, OfferState>
+  readonly proposals: ReadonlyMap<string, ProposalState>
+  /** The workspace as it was copied, or brought back last. */
+  readonly baseline: BlobRef | undefined
+  /** The last state of the files in the ledger. */
+  readonly checkpoint: CheckpointState | undefined
+  /** What was recorded behind a seq and is not accounted for by a checkpoint, in order. */
+  recordedAfter(seq: number): readonly RecordedChange[]
   apply(event: LoggedEvent): void
 }
 
@@ -121,13 +171,27 @@ export function createTaskState(taskId: string): TaskState {
     lastModel: undefined as string | undefined,
     answeredFromLog: false,
     sandbox: undefined as EventTypes['sandbox.started'] | undefined,
+    control: undefined as ControlState | undefined,
+    checkpoint: undefined as CheckpointState | undefined,
+    baseline: undefined as BlobRef | undefined,
   }
+  const offersByKey = new Map<string, OfferState>()
+  const proposals = new Map<string, ProposalState>()
+  let recorded: RecordedChange[] = []
 
   /** Nobody waits for the answer any more. */
   function lapse({ questionId, key }: EventTypes['question.asked']): void {
     questions.delete(questionId)
     openQuestions.delete(questionId)
     questionsByKey.delete(key)
+  }
+
+  /** What came up and was never decided lapses with the run. */
+  function lapseAll(): void {
+    for (const [id, approval] of approvals) if (!approval.decision) approvals.delete(id)
+    for (const [id, proposal] of proposals) if (!proposal.decided) proposals.delete(id)
+    for (const [key, offer] of offersByKey) if (!offer.outcome) offersByKey.delete(key)
+    for (const question of openQuestions.values()) lapse(question)
   }
 
   type Handlers = { [K in Event['type']]?: (event: Event<K>) => void }
@@ -139,6 +203,15 @@ export function createTaskState(taskId: string): TaskState {
     'task.closed': () => {
       facts.closed = true
       facts.sandbox = undefined
+      facts.control = undefined
+    },
+    'task.forked': ({ seq }) => {
+      // Leases and what nobody decided lapse; what the other task's sandbox and runs were is nothing to this one.
+      run = undefined
+      Object.assign(facts, { sandbox: undefined, control: undefined, epoch: 0, closed: false, endedSeq: seq })
+      // A folder that is worked on in place cannot be worked on twice: a fork has a copy.
+      if (created?.workspace?.inPlace) created = { ...created, workspace: { path: created.workspace.path } }
+      lapseAll()
     },
     'task.delegated': ({ data }) => void delegations.set(data.key, { childId: data.childId, goal: data.goal, reserved: data.reserved }),
     'task.settled': ({ data }) => {
@@ -162,9 +235,7 @@ export function createTaskState(taskId: string): TaskState {
     'run.finished': ({ seq }) => {
       run = undefined
       facts.endedSeq = seq
-      // What came up and was never decided lapses with the run.
-      for (const [id, approval] of approvals) if (!approval.decision) approvals.delete(id)
-      for (const question of openQuestions.values()) lapse(question)
+      lapseAll()
     },
     'driver.claimed': ({ data }) => {
       facts.epoch = data.epoch
@@ -230,6 +301,7 @@ export function createTaskState(taskId: string): TaskState {
       // The outcome stays in the log; holding the input too would double the task's memory.
       call.input = undefined
       if (call.approvalId !== undefined) approvals.delete(call.approvalId)
+      proposals.delete(proposalIdOf(data.callId))
       for (const question of openQuestions.values()) if (question.callId === data.callId) lapse(question)
     },
     'approval.requested': ({ data }) => {
@@ -243,11 +315,42 @@ export function createTaskState(taskId: string): TaskState {
       approval.decision = data
       if (data.decision === 'approved' && data.remember === 'task') remembered.add(approval.request.scope)
     },
+    'control.offered': ({ data }) => void offersByKey.set(data.key, { offerId: data.offerId }),
+    'control.declined': ({ data, actor }) => {
+      const offer = [...offersByKey.values()].find(({ offerId }) => offerId === data.offerId)
+      if (offer) offer.outcome ??= { taken: false, by: actor, note: data.feedback }
+    },
+    'control.taken': ({ data, actor, time, seq }) => {
+      facts.control = { ...data, actor, since: time, lastSign: time, seq }
+    },
+    'control.returned': ({ data, seq }) => {
+      const { control } = facts
+      if (control?.leaseId !== data.leaseId) return
+      facts.control = undefined
+      for (const offer of offersByKey.values()) offer.outcome ??= { taken: true, by: control.actor, note: data.note }
+      if (run) unseenSeqs.push(seq)
+    },
+    'proposal.made': ({ data }) => void proposals.set(data.proposalId, { made: data }),
+    'proposal.decided': ({ data, actor }) => {
+      const proposal = proposals.get(data.proposalId)
+      if (proposal) proposal.decided ??= { data, by: actor }
+    },
+    'file.changed': ({ data, actor, seq }) => {
+      if (data.evidence === 'tool' || data.evidence === 'desk') recorded.push({ seq, actor, data })
+    },
+    'checkpoint.restored': ({ data }) => {
+      unseenSeqs = unseenSeqs.filter((seq) => seq <= data.toSeq)
+    },
+    'checkpoint.created': ({ data, seq }) => {
+      facts.checkpoint = { ...data, seq }
+      recorded = recorded.filter((change) => change.seq > data.upTo)
+    },
     'sandbox.started': ({ data }) => {
       facts.sandbox = data
+      facts.baseline = data.baseline ?? facts.baseline
     },
     'workspace.applied': ({ data }) => {
-      if (facts.sandbox) facts.sandbox = { ...facts.sandbox, baseline: data.baseline }
+      facts.baseline = data.baseline
     },
     'sandbox.lost': () => {
       facts.sandbox = undefined
@@ -294,6 +397,18 @@ export function createTaskState(taskId: string): TaskState {
     get sandbox() {
       return facts.sandbox
     },
+    get control() {
+      return facts.control
+    },
+    get baseline() {
+      return facts.baseline
+    },
+    get checkpoint() {
+      return facts.checkpoint
+    },
+    recordedAfter: (seq) => recorded.slice(recorded.findLastIndex((change) => change.seq <= seq) + 1),
+    offersByKey,
+    proposals,
     get unseen() {
       return unseenSeqs.length
     },
@@ -318,6 +433,8 @@ export function createTaskState(taskId: string): TaskState {
         const spent = spendOf(event)
         if (spent && event.type !== 'task.settled') run.spent = addSpend(run.spent, spent)
       }
+      const { control } = facts
+      if (control && event.actor.kind === control.actor.kind && event.actor.id === control.actor.id) control.lastSign = event.time
       ;(handlers[event.type] as ((event: Event) => void) | undefined)?.(event)
     },
   }

@@ -22,6 +22,16 @@ export function approvalIdOf(callId: string): string {
   return `a-${callId}`
 }
 
+/** The proposal that is made instead of a call. */
+export function proposalIdOf(callId: string): string {
+  return `p-${callId}`
+}
+
+/** The offer of control that is made under a key. */
+export function offerIdOf(key: string): string {
+  return `c-${key}`
+}
+
 /** The question that is asked under a key. */
 export function questionIdOf(key: string): string {
   return `q-${key}`
@@ -49,6 +59,7 @@ export function summarizeTask(summary: TaskSummary | undefined, event: LoggedEve
   if (!change) return base
   const next = withStatus({ ...base, ...change })
   if (next.runId === undefined) delete next.runId
+  if (next.control === undefined) delete next.control
   return next
 }
 
@@ -81,7 +92,9 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
         ...(event.data.parent && { parentId: event.data.parent.taskId }),
       }
     case 'task.closed':
-      return { status: 'closed', waiting: [] }
+      return { status: 'closed', waiting: [], control: undefined }
+    case 'task.forked':
+      return { status: 'idle', waiting: [], runId: undefined, control: undefined, driver: undefined, spent: noSpend, today: undefined }
     case 'run.started':
       return { runId: event.data.runId, status: 'running' }
     case 'run.paused':
@@ -99,6 +112,26 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
       return { runId: undefined, status: 'idle', outcome: event.data.outcome, waiting: [] }
     case 'driver.claimed':
       return { driver: { epoch: event.data.epoch, owner: event.data.owner } }
+    case 'control.offered':
+      return { waiting: added(summary, event, 'control', event.data.offerId, event.data.reason) }
+    case 'control.declined':
+      return { waiting: removed(summary, event.data.offerId) }
+    case 'control.taken':
+      return { control: { leaseId: event.data.leaseId, actor: event.actor, since: event.time } }
+    case 'control.returned':
+      if (event.data.leaseId !== summary.control?.leaseId) return undefined
+      // All offers are answered by it.
+      return {
+        ...raised(summary, event.data.sensitivity),
+        control: undefined,
+        waiting: summary.waiting.filter(({ kind }) => kind !== 'control'),
+      }
+    case 'proposal.made': {
+      const paths = event.data.files.map(({ path }) => path).join(', ')
+      return { waiting: added(summary, event, 'proposal', event.data.proposalId, `${event.data.tool}: ${paths}`) }
+    }
+    case 'proposal.decided':
+      return { waiting: removed(summary, event.data.proposalId) }
     case 'autonomy.set':
       return { autonomy: event.data.level }
     case 'approval.requested':
@@ -117,6 +150,8 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
     case 'task.settled':
       return { ...raised(summary, event.data.sensitivity), spent: addSpend(summary.spent, event.data.spent) }
     case 'message.sent':
+    case 'file.changed':
+    case 'command.started':
       return raised(summary, event.data.sensitivity)
     default: {
       const spent = spendOf(event)
@@ -146,7 +181,8 @@ function removed(summary: TaskSummary, id: string): WaitingItem[] {
 
 /** What a call waited for waits no more once the call is over. */
 function lapsed(summary: TaskSummary, callId: string): WaitingItem[] {
-  return summary.waiting.filter(({ id }) => id !== approvalIdOf(callId) && !id.startsWith(questionIdOf(`${callId}/`)))
+  const own = [approvalIdOf(callId), proposalIdOf(callId)]
+  return summary.waiting.filter(({ id }) => !own.includes(id) && !id.startsWith(questionIdOf(`${callId}/`)))
 }
 
 function raised(summary: TaskSummary, label: TaskSummary['sensitivity'] | undefined): Partial<TaskSummary> | undefined {

@@ -9,6 +9,16 @@ import type { Abortable } from '../options.ts'
 import { parseOptions } from '../options.ts'
 import type { ApplyResult, BaselineFile, WorkspaceChange } from '../workspace/workspace-copy.ts'
 import { applyChanges, findChanges, parseBaseline } from '../workspace/workspace-copy.ts'
+import type { Briefing } from './briefing.ts'
+import { brief } from './briefing.ts'
+import type { TakeControlOptions } from './control.ts'
+import type { ProposalDecisions, WaitingProposal } from './decide-proposal.ts'
+import { parseDecision, requireUndecided, waitingProposals } from './decide-proposal.ts'
+import type { Desk } from './desk.ts'
+import { openDesk } from './desk.ts'
+import { copyLog } from './fork.ts'
+import type { Checkpoint, RevertResult, UndoActor } from './history.ts'
+import { listCheckpoints, makeCheckpoint, restore, undo } from './history.ts'
 import { labelOf } from './labels.ts'
 import type { OpenTask, StartedRun } from './open-task.ts'
 import type { RunResult } from './run.ts'
@@ -17,6 +27,7 @@ import {
   ApproveOptions,
   AutonomyLevel,
   EventsOptions,
+  ForkOptions,
   Limits,
   MessageOptions,
   Reason,
@@ -69,10 +80,48 @@ export interface Task {
   ): Promise<void>
   /** Refuses a call that waits; the feedback reaches the agent. */
   reject(approvalId: string, options?: { readonly feedback?: string }): Promise<void>
+  /** The proposals that wait for a decision, oldest first. */
+  proposals(): Promise<readonly WaitingProposal[]>
+  /**
+   * Decides on a proposal: on all of it, or on each of its hunks; a file without hunks is decided on under its path. What is accepted is written where the files
+   * are still what they were, with edits in their place, and the agent is told what became of each part. Rejects with `UNKNOWN_REQUEST` where no such proposal
+   * waits, as after another person's decision, and with `INVALID_OPTIONS` naming the hunks that a list leaves out.
+   */
+  decideProposal(proposalId: string, decisions: ProposalDecisions, options?: { readonly feedback?: string }): Promise<void>
   answer(questionId: string, text: string): Promise<void>
   setAutonomy(level: Autonomy): Promise<void>
   /** Replaces the limits. */
   setLimits(limits: TaskLimits): Promise<void>
+  /**
+   * Takes control: the agent stops at its next safe point, and the person works in the same sandbox until they return control. A person who has control
+   * already, as before a restart, gets their desk again. Rejects with `CONTROL_HELD` where another person has it, and with `INVALID_STATE` in the name of an
+   * agent. Waits for the agent's calls that run, unless told otherwise; for ever where the process that ran them is gone: open the task as its driver then.
+   */
+  takeControl(options?: TakeControlOptions): Promise<Desk>
+  /** Declines an offer of control; the agent goes on. */
+  declineControl(offerId: string, options?: { readonly feedback?: string }): Promise<void>
+  /** What others did since this person last did something, or behind `since`, as data and in words. */
+  briefing(options?: { readonly since?: number }): Promise<Briefing>
+  /** Keeps the present state of the files under a name. Rejects with `INVALID_STATE` where there is no sandbox, or the Baton keeps no ledger. */
+  checkpoint(options?: { readonly label?: string } & Abortable): Promise<Checkpoint>
+  /** The states of the files that there were, oldest first. */
+  checkpoints(): Promise<readonly Checkpoint[]>
+  /**
+   * Takes back what one actor changed, all of it or behind the seq `since`, and keeps what others did. Where the two touch the same lines nothing is done, and the
+   * conflicts are the result. The agent stands still meanwhile, and is told.
+   */
+  undo(options: { readonly actor: UndoActor; readonly since?: number } & Abortable): Promise<RevertResult>
+  /**
+   * Comes back to a checkpoint, by its id or label: the files, the conversation, or both (the default). What was said and spent since stays in the log. The
+   * conversation goes back to the nearest place at which no call was open. Rejects with `UNKNOWN_CHECKPOINT`, and with `INVALID_STATE` where the conversation of an open
+   * run would be set back.
+   */
+  restore(options: { readonly checkpoint: string; readonly what?: 'files' | 'conversation' | 'both' } & Abortable): Promise<RevertResult>
+  /**
+   * A new task with this one's log up to a seq, the files as they were then, and a sandbox of its own. Default: the last place at which no call was open. Rejects with
+   * `INVALID_STATE` at a seq with open calls, naming the nearest without.
+   */
+  fork(options?: { readonly at?: number }): Promise<Task>
   /** What is different in the sandbox from the workspace as it was copied. */
   changes(options?: Abortable): Promise<readonly WorkspaceChange[]>
   /** Brings the changes back into the workspace: all, or none where files there have changed meanwhile. */
@@ -167,7 +216,7 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
         `Task ${id} ${workspace ? 'works in its folder directly' : 'has no workspace'}: there is nothing to bring back.`,
       )
     }
-    const ref = state.sandbox?.baseline
+    const ref = state.baseline
     return { path: workspace.path, files: ref ? parseBaseline(await runtime.parts.blobs.get(ref)) : [] }
   }
 
@@ -180,7 +229,7 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
     return { ...base, changes: await findChanges(sandbox, base.files, options) }
   }
 
-  return {
+  const handle: Task = {
     id,
     actor,
     get summary() {
@@ -230,6 +279,16 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
       const { feedback } = parseOptions('reject', RejectOptions, options)
       await decide(approvalId, { decision: 'rejected', remember: 'once', ...(feedback !== undefined && { feedback }) })
     },
+    async proposals() {
+      if (!open.driving) await stream.catchUp()
+      return waitingProposals(runtime)
+    },
+    async decideProposal(proposalId, decisions, options = {}) {
+      await intent(
+        () => ({ type: 'proposal.decided', actor, data: parseDecision(runtime, proposalId, { ...options, decisions }) }),
+        () => void requireUndecided(runtime, proposalId),
+      )
+    },
     async answer(questionId, text) {
       const given = parseOptions('answer', AnswerOptions, { text })
       await intent(
@@ -248,6 +307,35 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
         },
       )
     },
+    takeControl: (options = {}) => openDesk(open, actor, options, (text) => handle.send(text)),
+    async declineControl(offerId, options = {}) {
+      const { feedback } = parseOptions('declineControl', RejectOptions, options)
+      await intent(
+        () => ({ type: 'control.declined', actor, data: { offerId, ...(feedback !== undefined && { feedback }) } }),
+        () => {
+          if ([...state.offersByKey.values()].some((offer) => offer.offerId === offerId && !offer.outcome)) return
+          const waiting = [...state.offersByKey.values()].filter(({ outcome }) => !outcome).map((offer) => offer.offerId)
+          throw new BatonError(
+            'UNKNOWN_REQUEST',
+            `Task ${id}: no offer of control "${offerId}" waits. Waiting: ${waiting.join(', ') || 'none'}.`,
+            {
+              details: { waiting },
+            },
+          )
+        },
+      )
+    },
+    briefing: (options = {}) => brief(open, actor, options),
+    checkpoint: (options = {}) => makeCheckpoint(open, actor, options),
+    checkpoints: () => listCheckpoints(open),
+    undo: (options) => undo(open, actor, options),
+    restore: (options) => restore(open, actor, options),
+    async fork(options = {}) {
+      const { at } = parseOptions('fork', ForkOptions, options)
+      if (!open.driving) await stream.catchUp()
+      const forkId = await copyLog(open, at, actor)
+      return createTaskHandle(await runtime.parts.openFork(forkId), actor)
+    },
     async setAutonomy(level) {
       const data = { level: parseOptions('setAutonomy', AutonomyLevel, level) }
       await intent(() => {
@@ -260,7 +348,10 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
       const data = { limits: parseOptions('setLimits', Limits, limits) }
       await intent(() => ({ type: 'limits.set', actor, data }))
     },
-    changes: async (options = {}) => (await findAll(options)).changes.map(({ path, change }) => ({ path, change })),
+    async changes(options = {}) {
+      const { changes } = await findAll(options)
+      return changes.map(({ path, change }) => ({ path, change }))
+    },
     async apply(options = {}) {
       const { path, files, changes } = await findAll(options)
       if (changes.length === 0) return { applied: [], conflicts: [] }
@@ -290,6 +381,7 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
       await open.close()
     },
   }
+  return handle
 }
 
 async function* runEvents(open: OpenTask, { runId, result, after }: StartedRun, options: Abortable = {}): AsyncIterable<LoggedEvent> {

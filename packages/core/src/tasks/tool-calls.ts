@@ -5,10 +5,12 @@ import type { Event, EventDraft } from '../events/event.ts'
 import { until } from '../events/event-stream.ts'
 import type { ToolFinished } from '../events/tool-events.ts'
 import type { Decision, Tool, ToolCall, ToolContext, ToolResult } from '../tools/tool.ts'
+import { proposeCall } from './proposals.ts'
 import type { ActiveRun } from './run-context.ts'
-import { isLetGo, ready, throwIfStopped, withGrace } from './run-context.ts'
+import { isHeld, isLetGo, ready, throwIfStopped, withGrace } from './run-context.ts'
+import { lookAround } from './snapshots.ts'
 import type { CallState } from './task-state.ts'
-import { approvalIdOf } from './task-summary.ts'
+import { approvalIdOf, proposalIdOf } from './task-summary.ts'
 import { createToolContext } from './tool-context.ts'
 import type { CallOutcome } from './tool-output.ts'
 import { presentResult, sealOutcome } from './tool-output.ts'
@@ -104,7 +106,15 @@ async function decide(
   const { runtime } = active
   let approvalId = known?.approvalId
   if (approvalId === undefined) {
-    const { decision, reason } = await askPolicy(active, tool, call)
+    let { decision, reason } = runtime.state.proposals.has(proposalIdOf(call.callId)) ? proposes : await askPolicy(active, tool, call)
+    if (decision === 'propose') {
+      const run = (context: ToolContext): Promise<CallOutcome> => settle(active, tool, call.input, context)
+      const settled = await proposeCall(active, { tool, call, before, run })
+      if ('outcome' in settled) return finish(active, call, settled.outcome, settled.before)
+      if ('instead' in settled) return start(active, settled.instead, call)
+      ;({ before, ask: reason } = settled)
+      decision = 'ask'
+    }
     if (decision === 'deny') {
       const text = reason ?? 'The policy does not allow this call. Do it another way, or ask.'
       return finish(active, call, { outcome: 'denied', text }, before)
@@ -128,6 +138,8 @@ async function decide(
   if ('problem' in parsed) return finish(active, call, { outcome: 'invalid', text: `As a person changed it: ${parsed.problem}` })
   return start(active, tool, { ...call, input: parsed.input })
 }
+
+const proposes: Decision = { decision: 'propose' }
 
 function scopeOf(tool: Tool, input: unknown): string {
   const exactly = JSON.stringify(input)
@@ -154,8 +166,8 @@ async function askPolicy(active: ActiveRun, tool: Tool, call: ToolCall): Promise
       signal,
       0,
     )
-    if (['allow', 'ask', 'deny'].includes(answer?.decision)) return answer
-    throw new Error(`it decided ${JSON.stringify(answer)}, which is none of allow, ask and deny`)
+    if (['allow', 'ask', 'deny', 'propose'].includes(answer?.decision)) return answer
+    throw new Error(`it decided ${JSON.stringify(answer)}, which is none of allow, ask and deny, nor propose`)
   } catch (error) {
     throwIfStopped(active)
     return { decision: 'deny', reason: `The policy failed, so the call was not made: ${messageOf(error)}` }
@@ -189,16 +201,18 @@ async function finish(
 async function start(active: ActiveRun, tool: Tool, call: ToolCall, before: readonly EventDraft[] = []): Promise<ToolResult> {
   const { callId, input } = call
   const started: EventDraft = { type: 'tool.started', actor: active.runtime.agentActor, data: { callId, input } }
+  // What is different before it starts is not its work.
+  if (tool.effect !== 'read') await lookAround(active)
   const events = await appendUnpaused(active, [...before, started], tool.effect !== 'read')
   throwIfStopped(active)
   return run(active, tool, call, input, events.at(-1)?.id)
 }
 
-/** Where the work is more than reading, a pause that gets into the log first is waited for. */
+/** Where the work is more than reading, a pause or a person who takes control is waited for, if that gets into the log first. */
 async function appendUnpaused(active: ActiveRun, drafts: readonly EventDraft[], careful: boolean): Promise<readonly Event[]> {
   const { runtime } = active
   const check = (): void => {
-    if (runtime.state.run?.paused) throw pausedMeanwhile
+    if (isHeld(runtime.state)) throw pausedMeanwhile
   }
   for (;;) {
     try {
@@ -212,19 +226,43 @@ async function appendUnpaused(active: ActiveRun, drafts: readonly EventDraft[], 
 
 async function run(active: ActiveRun, tool: Tool, call: ToolCall, input: unknown, cause: string | undefined): Promise<ToolResult> {
   const begun = performance.now()
-  const outcome = await settle(active, tool, input, createToolContext(active, call, cause))
+  const stop = stopOnTakeover(active)
+  const outcome = await settle(active, tool, input, createToolContext({ ...active, signal: stop.signal }, call, cause)).finally(
+    stop.release,
+  )
   return finish(active, call, { ...outcome, ms: Math.round((performance.now() - begun) * 10) / 10 }, [], cause)
+}
+
+/** A signal for one call: aborts with the run, and when a person takes control and does not want to wait. */
+function stopOnTakeover({ runtime, signal }: ActiveRun): { readonly signal: AbortSignal; release(): void } {
+  const own = new AbortController()
+  const abort = (): void => own.abort(signal.reason)
+  if (signal.aborted) abort()
+  signal.addEventListener('abort', abort, { once: true })
+  const off = runtime.stream.on('control.taken', ({ data, actor }) => {
+    if (data.running === 'cancel') own.abort(new BatonError('ABORTED', `${actor.name ?? actor.id} took control of the sandbox.`))
+  })
+  return {
+    signal: own.signal,
+    release() {
+      off()
+      signal.removeEventListener('abort', abort)
+    },
+  }
 }
 
 async function settle(active: ActiveRun, tool: Tool, input: unknown, context: ToolContext): Promise<CallOutcome> {
   const { signal } = active
   try {
-    return presentResult(tool, input, await withGrace(Promise.resolve(tool.run(input, context)), signal, abortGraceMs))
+    return presentResult(tool, input, await withGrace(Promise.resolve(tool.run(input, context)), context.signal, abortGraceMs))
   } catch (error) {
     // Nobody here may write about it: it is for the next driver to say that it was interrupted.
     if (isLetGo(signal)) throw signal.reason
     if (BatonError.isInstance(error, 'LOST_OWNERSHIP')) throw error
-    if (signal.aborted) return { outcome: 'cancelled', text: 'The call was stopped before it was finished; part of its work may be done.' }
+    if (context.signal.aborted) {
+      const why = signal.aborted ? '' : ` ${messageOf(context.signal.reason)}`
+      return { outcome: 'cancelled', text: `The call was stopped before it was finished; part of its work may be done.${why}` }
+    }
     const code = BatonError.isInstance(error) ? error.code : 'TOOL_FAILED'
     return { outcome: 'failed', text: `${code}: ${messageOf(error)}`, error: { code, message: messageOf(error) } }
   }

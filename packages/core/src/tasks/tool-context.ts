@@ -11,7 +11,7 @@ const recordable: ReadonlySet<ToolRecord['type']> = new Set(['file.changed', 'co
 
 /** What a tool has around it. `cause` is the event that its own events answer. */
 export function createToolContext(active: ActiveRun, call: ToolCall, cause: string | undefined): ToolContext {
-  const { runtime, memory, sandbox, signal } = active
+  const { runtime, memory, sandbox, snapshots, signal } = active
   let asked = 0
   return {
     taskId: runtime.id,
@@ -31,15 +31,21 @@ export function createToolContext(active: ActiveRun, call: ToolCall, cause: stri
       })
     },
     async record(record) {
-      if (isBuiltIn(record.type) && !recordable.has(record.type)) {
-        const allowed = [...recordable, 'types that a plugin has registered'].join(', ')
-        throw new BatonError('INVALID_OPTIONS', `record: type: a tool may record ${allowed}, and not ${JSON.stringify(record.type)}.`)
-      }
+      requireRecordable(record)
       await runtime.drive([{ ...record, actor: runtime.agentActor, cause } as EventDraft])
+      if (record.type === 'file.changed' && runtime.parts.ledger)
+        await snapshots.note(await sandbox.get(signal), record.data.path, record.data.after)
     },
     ask: (question, options) => ask(active, question, { key: `${call.callId}/${asked++}`, callId: call.callId, ...options }),
     wholeOutput: (callId) => readWhole(runtime, callId),
   }
+}
+
+/** @throws BatonError `INVALID_OPTIONS` for what is not a tool's to say */
+export function requireRecordable({ type }: ToolRecord): void {
+  if (!isBuiltIn(type) || recordable.has(type)) return
+  const allowed = [...recordable, 'types that a plugin has registered'].join(', ')
+  throw new BatonError('INVALID_OPTIONS', `record: type: a tool may record ${allowed}, and not ${JSON.stringify(type)}.`)
 }
 
 async function readWhole({ state, stream, parts }: TaskRuntime, callId: string): Promise<Uint8Array | undefined> {

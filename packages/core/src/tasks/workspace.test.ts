@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { z } from 'zod'
 import { createMemoryBlobStore } from '../events/memory-blob-store.ts'
@@ -129,21 +129,29 @@ describe('a task’s workspace', () => {
     expect(readFileSync(join(host, 'a.txt'), 'utf8')).toBe('1\n')
   })
 
-  it('is copied anew, and the agent is told, when the sandbox was lost; that wakes nobody up', async () => {
+  it.each([
+    ['comes back as it was seen last', true, '1'],
+    ['is copied anew where the ledger is another one', false, '0'],
+  ])('%s, and the agent is told, when the sandbox was lost; that wakes nobody up', async (_, keepsLedger, content) => {
     writeFileSync(join(host, 'a.txt'), '0')
+    const ledger = { dir: join(host, '..', `${basename(host)}-ledger`) }
+    onTestFinished(() => rmSync(ledger.dir, { recursive: true, force: true }))
     const shared = { store: createMemoryEventStore(), blobs: createMemoryBlobStore() }
-    const { task, options } = await commanded(['echo 1 > a.txt'], {}, shared)
+    const { task, options } = await commanded(['echo 1 > a.txt'], {}, { ...shared, ledger })
     await task.start().result
     await task.close()
     for await (const { id } of options.sandboxes[0]!.list()) await (await options.sandboxes[0]!.attach(id)).close()
-    const { model, baton } = scriptedBaton([calling(['shell', { command: 'cat a.txt' }]), { text: 'Done.' }], { ...options, ...shared })
+    const script = [calling(['shell', { command: 'cat a.txt' }]), { text: 'Done.' }]
+    const { model, baton } = scriptedBaton(script, { ...options, ...shared, ...(keepsLedger && { ledger }) })
     const again = await baton.openTask(task.id)
-    expect(await again.changes()).toEqual([])
+    expect(await again.changes()).toEqual(keepsLedger ? [{ path: 'a.txt', change: 'modified' }] : [])
     expect(again.summary.status).toBe('idle')
     expect(await eventsOfType(again, 'sandbox.lost')).toHaveLength(1)
     expect((await again.start().result).outcome).toBe('done')
     expect(linesOf(model.requests[0]).some((line) => /^user: The sandbox of this task was lost/.test(line))).toBe(true)
-    expect(linesOf(model.requests[1]).at(-1)).toBe('tool: 0')
+    expect(linesOf(model.requests[1]).at(-1)?.trim()).toBe(`tool: ${content}`)
+    const warnings = (await eventsOfType(again, 'warning.raised')).map(({ data }) => data.code)
+    expect(warnings.filter((code) => code !== 'no-isolation')).toEqual(keepsLedger ? [] : ['ledger-lost'])
     await again.end()
   })
 })

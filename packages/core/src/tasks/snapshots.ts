@@ -1,0 +1,382 @@
+import { createHash } from 'node:crypto'
+import { v7 as uuidv7 } from 'uuid'
+import { BatonError, messageOf } from '../errors.ts'
+import type { Actor } from '../events/envelope.ts'
+import { systemActor } from '../events/envelope.ts'
+import type { EventDraft } from '../events/event.ts'
+import type { CheckpointReason } from '../events/workspace-events.ts'
+import type { Ledger, LedgerFile, LedgerStage, WorkspaceLook } from '../ledger/ledger.ts'
+import { createWorkspaceWatch } from '../ledger/workspace-watch.ts'
+import type { Abortable } from '../options.ts'
+import type { Sandbox } from '../sandbox/sandbox.ts'
+import { diffTexts } from '../workspace/file-diff.ts'
+import type { FoundWrite, PathState, PathWindow } from './attribution.ts'
+import { attribute, byActor, judge } from './attribution.ts'
+import type { GitLook } from './git-watch.ts'
+import { lookAtGit } from './git-watch.ts'
+import { labelOf } from './labels.ts'
+import type { ActiveRun } from './run-context.ts'
+import { isLetGo, throwIfStopped } from './run-context.ts'
+import type { TaskRuntime } from './runtime.ts'
+import type { CheckpointState, RecordedChange } from './task-state.ts'
+import type { Writer } from './writers.ts'
+
+/** Why and how a snapshot is taken. */
+export interface SnapshotOptions extends Abortable {
+  readonly reason: CheckpointReason
+  readonly label?: string | undefined
+  /** Appended with what was found, in one go. */
+  readonly also?: readonly EventDraft[] | undefined
+  /** Refuses the append by throwing; looked at right before it. */
+  readonly check?: (() => void) | undefined
+  /** Counts only who fits as somebody who may have written. Default: all. */
+  readonly writer?: ((writer: Writer) => boolean) | undefined
+  /** Write a checkpoint down even where nothing has changed. Default false. */
+  readonly always?: boolean | undefined
+  /** With the reason `restore`: the commit that is come back to. */
+  readonly restores?: string | undefined
+  /** All that is found was written by this one. */
+  readonly by?: Actor | undefined
+}
+
+/** The history of one task's files: looks into the sandbox, says who changed what, and keeps each state in the ledger. */
+export interface Snapshots {
+  /**
+   * Looks for changes since the last snapshot and writes down who made them. One at a time; those asked for meanwhile wait. Returns the state that the files
+   * are in, undefined where the task keeps no history.
+   */
+  take(sandbox: Sandbox, options: SnapshotOptions): Promise<CheckpointState | undefined>
+  /** Whether the ledger has the last state that the log tells of. Not so with a log that outlived its ledger. */
+  hasLast(): Promise<boolean>
+  /** Catches what a recorded change has written, before somebody writes over it. */
+  note(sandbox: Sandbox, path: string, sha256: string | undefined): Promise<void>
+  /** Does some work while no snapshot is taken. */
+  alone<T>(work: () => Promise<T>): Promise<T>
+  /** What was seen of the files holds no more, as in another sandbox. */
+  reset(): void
+}
+
+/** Longest difference in an event. */
+const maxDiffBytes = 64 * 1024
+
+/** Starts the history of an open task. Where its Baton keeps no ledger, nothing is ever found. */
+export function createSnapshots(runtime: TaskRuntime): Snapshots {
+  const { ledger } = runtime.parts
+  if (!ledger)
+    return {
+      take: async (_, { also, check }) => void (await appendAll(runtime, also, check)),
+      note: async () => {},
+      hasLast: async () => false,
+      alone: (work) => work(),
+      reset() {},
+    }
+  const history = ledger
+  const watch = createWorkspaceWatch({ ledger })
+  /** Contents that recorded changes have left, by path and hash. */
+  const noted = new Map<string, LedgerFile>()
+  /** The commit that was checked out at the last look; null: none. */
+  let seenHead: string | null | undefined
+  /** A commit that the ledger is known to have. */
+  let found: string | undefined
+  /** What is recorded up to there is accounted for. */
+  let coveredTo = 0
+  let queue: Promise<unknown> = Promise.resolve()
+
+  function alone<T>(work: () => Promise<T>): Promise<T> {
+    const turn = queue.then(work, work)
+    queue = turn.catch(() => {})
+    return turn
+  }
+
+  async function take(sandbox: Sandbox, options: SnapshotOptions): Promise<CheckpointState | undefined> {
+    const { state, stream, writers } = runtime
+    for (let tries = 0; ; tries++) {
+      const lost = state.checkpoint !== undefined && !(await hasLast())
+      const base = lost ? undefined : state.checkpoint
+      const upTo = stream.lastSeq
+      const mark = writers.mark()
+      const look = await watch.look(sandbox, base?.commit, { signal: options.signal })
+      const git = await lookAtGit(sandbox, seenHead === undefined ? base && (base.gitHead ?? null) : seenHead, options)
+      const { drafts, commits } = await compose({ look, git, base, upTo }, options)
+      if (lost) drafts.unshift(lostLedgerDraft())
+      const known = state.checkpoint?.commit
+      try {
+        await appendAll(runtime, [...drafts, ...(options.also ?? [])], () => {
+          if (state.checkpoint?.commit !== known) throw movedOn
+          options.check?.()
+        })
+      } catch (error) {
+        if (error !== movedOn || tries > 10) throw error
+        watch.reset()
+        continue
+      }
+      writers.closeWindow(mark)
+      seenHead = git.head ?? null
+      coveredTo = upTo
+      const commit = commits.at(-1)
+      if (commit !== undefined) await moveTo(commit)
+      return state.checkpoint
+    }
+  }
+
+  async function hasLast(): Promise<boolean> {
+    const commit = runtime.state.checkpoint?.commit
+    if (commit === undefined) return false
+    if (commit === found) return true
+    try {
+      await history.files(commit)
+      found = commit
+      return true
+    } catch (error) {
+      if (BatonError.isInstance(error, 'LEDGER_DAMAGED')) return false
+      throw error
+    }
+  }
+
+  /** Writes what is different to the ledger, and says what the log is to be told. */
+  async function compose(looked: Looked, options: SnapshotOptions): Promise<{ drafts: EventDraft[]; commits: readonly string[] }> {
+    const { look, git, base, upTo } = looked
+    const { state, writers } = runtime
+    const verdict = options.by
+      ? { actor: options.by, evidence: 'lease' as const }
+      : judge(writers.current().filter(options.writer ?? (() => true)), state.created.workspace?.inPlace ?? false)
+    const drafts: EventDraft[] = git.operations.map((data) => ({ type: 'git.changed', actor: verdict.actor, data }))
+    const stages: LedgerStage[] = []
+    if (base === undefined) stages.push(startStage(runtime, look))
+    else {
+      const windows = await windowsOf(history, base.commit, look, state.recordedAfter(Math.max(coveredTo, base.upTo)), noted)
+      const { steps, found: writes } = attribute(windows, verdict)
+      for (const write of writes) drafts.push(await draftOf(runtime, history, write))
+      stages.push(...stagesOf(runtime, byActor(steps), options.reason, base.seq, upTo))
+    }
+    const commits = await history.commit(base?.commit, stages, { signal: options.signal })
+    const unchanged = commits.length === 0 && base && (options.always || git.operations.length > 0) ? [base.commit] : commits
+    for (const [index, commit] of unchanged.entries()) {
+      const author = stages[index]?.author ?? systemActor
+      drafts.push(checkpointDraft(author, { commit, upTo, ...(git.head !== undefined && { gitHead: git.head }) }, options))
+    }
+    return { drafts, commits }
+  }
+
+  async function moveTo(commit: string): Promise<void> {
+    found = commit
+    watch.settle(commit)
+    for (const key of noted.keys()) {
+      const later = runtime.state.recordedAfter(coveredTo).some(({ data }) => key === keyOf(data.path, data.after ?? ''))
+      if (!later) noted.delete(key)
+    }
+    await history.point(runtime.id, commit)
+  }
+
+  return {
+    alone,
+    hasLast,
+    reset() {
+      watch.reset()
+      seenHead = undefined
+    },
+    take: (sandbox, options) => alone(() => take(sandbox, options)),
+    async note(sandbox, path, sha256) {
+      if (sha256 === undefined) return
+      const content = await sandbox.readFile(path).catch(() => undefined)
+      if (content && sha256Of(content) === sha256) noted.set(keyOf(path, sha256), history.put(content))
+    },
+  }
+}
+
+/** What one look came to. */
+interface Looked {
+  readonly look: WorkspaceLook
+  readonly git: GitLook
+  readonly base: CheckpointState | undefined
+  readonly upTo: number
+}
+
+/** Thrown where another process has taken a snapshot in between. */
+const movedOn = Symbol('another snapshot came in between')
+
+/** What is found is a fact, whoever drives the task: it needs no lease. */
+async function appendAll(runtime: TaskRuntime, drafts: readonly EventDraft[] = [], check?: () => void): Promise<void> {
+  if (drafts.length > 0) await runtime.stream.append(drafts, { check })
+}
+
+/** The state that the task begins with is nobody's change. */
+function startStage({ id }: TaskRuntime, { changes }: WorkspaceLook): LedgerStage {
+  return {
+    author: systemActor,
+    message: `The workspace as the task found it\n\nBaton-Task: ${id}\n`,
+    files: new Map(changes.map(({ path, after }) => [path, after])),
+  }
+}
+
+function stagesOf(
+  { id }: TaskRuntime,
+  groups: readonly { actor: Actor; files: Map<string, LedgerFile | undefined> }[],
+  reason: CheckpointReason,
+  from: number,
+  upTo: number,
+): LedgerStage[] {
+  return groups.map(({ actor, files }) => ({
+    author: actor,
+    message: `${subjectOf(actor, [...files.keys()], reason)}\n\nBaton-Task: ${id}\nBaton-Events: ${from}..${upTo}\n`,
+    files,
+  }))
+}
+
+function subjectOf({ kind, id, name }: Actor, paths: readonly string[], reason: CheckpointReason): string {
+  const who = kind === 'system' && id === 'unknown' ? 'Somebody' : (name ?? id)
+  const what = paths.length === 1 ? JSON.stringify(paths[0]).slice(1, -1) : `${paths.length} files`
+  return `${who} changed ${what}${reason === 'step' ? '' : ` (${reason})`}`
+}
+
+function checkpointDraft(
+  actor: Actor,
+  state: { readonly commit: string; readonly upTo: number; readonly gitHead?: string },
+  { reason, label, restores }: SnapshotOptions,
+): EventDraft {
+  const more = { ...(label !== undefined && { label }), ...(restores !== undefined && { restores }) }
+  return { type: 'checkpoint.created', actor, data: { checkpointId: uuidv7(), reason, ...state, ...more } }
+}
+
+/** The paths that are different, and those that were written and are as before. */
+async function windowsOf(
+  ledger: Ledger,
+  base: string,
+  look: WorkspaceLook,
+  recorded: readonly RecordedChange[],
+  noted: ReadonlyMap<string, LedgerFile>,
+): Promise<PathWindow[]> {
+  const changes = new Map(look.changes.map((change) => [change.path, change]))
+  const touched = new Set([...recorded.map(({ data }) => data.path), ...changes.keys()])
+  const windows: PathWindow[] = []
+  for (const path of touched) {
+    const writes = recorded.filter(({ data }) => data.path === path)
+    const change = changes.get(path)
+    // A path that is as it was, although it was written to: somebody took that back, unless it is one that git ignores.
+    const same = change ? undefined : (await ledger.files(base)).get(path)
+    if (!change && !same) continue
+    const before = await stateOf(ledger, change ? change.before : same)
+    windows.push({
+      path,
+      before,
+      now: change ? { file: change.after, sha256: look.sha256.get(path) } : before,
+      recorded: writes.map(({ actor, data }) => ({
+        actor,
+        before: data.before,
+        after: data.after,
+        file: data.after === undefined ? undefined : noted.get(keyOf(path, data.after)),
+      })),
+    })
+  }
+  return windows
+}
+
+async function stateOf(ledger: Ledger, file: LedgerFile | undefined): Promise<PathState> {
+  return { file, sha256: file && (await hashOf(ledger, file)) }
+}
+
+/** The hash of a file's own content, also where only a pointer is kept. */
+async function hashOf(ledger: Ledger, file: LedgerFile): Promise<string> {
+  const content = await ledger.read(file)
+  const pointer = file.hashOnly ? /^oid sha256:([0-9a-f]{64})$/m.exec(Buffer.from(content).toString('latin1'))?.[1] : undefined
+  return pointer ?? sha256Of(content)
+}
+
+async function draftOf({ parts }: TaskRuntime, ledger: Ledger, { path, from, to, verdict }: FoundWrite): Promise<EventDraft> {
+  const { actor, evidence, candidates, callId } = verdict
+  const change = from.sha256 === undefined ? 'created' : to.sha256 === undefined ? 'deleted' : 'modified'
+  const difference = await diffOf(ledger, from, to)
+  // It gets into prompts, so it is labelled like everything that does.
+  const label = await labelOf(parts, difference.diff ?? '', [`file:${path}`])
+  return {
+    type: 'file.changed',
+    actor,
+    data: {
+      ...{ path, change, evidence },
+      ...(candidates && { candidates: [...candidates] }),
+      ...(callId !== undefined && { callId }),
+      ...(from.sha256 !== undefined && { before: from.sha256 }),
+      ...(to.sha256 !== undefined && { after: to.sha256 }),
+      ...difference,
+      ...label,
+    },
+  }
+}
+
+interface Difference {
+  readonly diff?: string
+  readonly addedLines?: number
+  readonly removedLines?: number
+}
+
+async function diffOf(ledger: Ledger, from: PathState, to: PathState): Promise<Difference> {
+  const known = ({ file, sha256 }: PathState): boolean => sha256 === undefined || (file !== undefined && !file.hashOnly)
+  if (!known(from) || !known(to)) return {}
+  const [before, after] = await Promise.all([from, to].map(({ file }) => (file ? ledger.read(file) : new Uint8Array())))
+  const texts = [before, after].map(textOf)
+  const [old, now] = texts
+  if (old === undefined || now === undefined) return {}
+  const modes = from.file && to.file && from.file.mode !== to.file.mode ? `old mode ${from.file.mode}\nnew mode ${to.file.mode}\n` : ''
+  const { text, addedLines, removedLines } = diffTexts(old, now, maxDiffBytes)
+  return { diff: modes + text, addedLines, removedLines }
+}
+
+/** Undefined where it is no text. */
+function textOf(content: Uint8Array | undefined): string | undefined {
+  if (content === undefined || content.subarray(0, 8192).includes(0)) return undefined
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content)
+  } catch {
+    return undefined
+  }
+}
+
+function sha256Of(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex')
+}
+
+function keyOf(path: string, sha256: string): string {
+  return `${sha256} ${path}`
+}
+
+/** Looks for what others changed before the agent goes on. A sandbox that was never started is left alone; one that cannot be looked at stops nobody. */
+export async function lookAround(active: ActiveRun, reason: CheckpointReason = 'step'): Promise<void> {
+  const { runtime, sandbox, snapshots, signal } = active
+  if (!runtime.parts.ledger || !(runtime.state.sandbox ?? sandbox.started)) return
+  try {
+    await snapshots.take(await sandbox.get(signal), { reason, signal })
+  } catch (error) {
+    throwIfStopped(active)
+    if (isLetGo(signal)) throw signal.reason
+    if (BatonError.isInstance(error) && logFailures.has(error.code)) throw error
+    await runtime.drive([noSnapshotDraft(error)])
+  }
+}
+
+/** What is told where the files could not be looked at. */
+export function noSnapshotDraft(error: unknown): EventDraft<'warning.raised'> {
+  return {
+    type: 'warning.raised',
+    actor: systemActor,
+    data: {
+      code: 'no-snapshot',
+      message: `The files of the sandbox could not be looked at; what others changed is told later, or not at all: ${messageOf(error)}`,
+    },
+  }
+}
+
+/** What is told where the ledger does not have what the log tells of. */
+function lostLedgerDraft(): EventDraft<'warning.raised'> {
+  return {
+    type: 'warning.raised',
+    actor: systemActor,
+    data: {
+      code: 'ledger-lost',
+      message:
+        'The ledger does not have the last state of the files that the log tells of: it was another one, or is damaged. The history of the files begins anew here; earlier changes cannot be undone.',
+    },
+  }
+}
+
+/** With these the log itself takes no more. */
+export const logFailures: ReadonlySet<string> = new Set(['CLOSED', 'LOST_OWNERSHIP', 'STORE_FULL', 'STORE_FAILED', 'CORRUPT_LOG'])
