@@ -11,8 +11,8 @@ export async function fingerprintRepository(path: string): Promise<Record<string
   const { root, gitDir, commonDir } = await findRepository(path)
   const found: Record<string, string> = {}
   for (const dir of new Set([gitDir, commonDir]))
-    for (const file of await filesBelow(dir)) found[`git ${file}`] = await stateOf(join(dir, file), !/(^|\/)objects\//.test(file))
-  for (const file of await filesBelow(root)) if (!/(^|\/)\.git(\/|$)/.test(file)) found[file] = await stateOf(join(root, file), false)
+    for (const file of await filesBelow(dir)) found[`git ${file}`] = await gitStateOf(join(dir, file))
+  for (const file of await filesBelow(root)) if (!/(^|\/)\.git(\/|$)/.test(file)) found[file] = await fileStateOf(join(root, file))
   return found
 }
 
@@ -26,9 +26,15 @@ async function filesBelow(root: string, folder = ''): Promise<string[]> {
   return files
 }
 
-async function stateOf(path: string, byContent: boolean): Promise<string> {
-  const stats = await lstat(path, { bigint: true })
-  if (!byContent) return `${stats.mode} ${stats.size} ${stats.mtimeNs} ${stats.ino}`
+/** Of objects the size; git sets the time of one anew when it would write it again. */
+async function gitStateOf(path: string): Promise<string> {
+  const stats = await lstat(path)
+  if (/\/objects\//.test(path)) return String(stats.size)
   const content = stats.isSymbolicLink() ? await readlink(path) : await readFile(path)
   return createHash('sha256').update(content).digest('hex')
+}
+
+async function fileStateOf(path: string): Promise<string> {
+  const { mode, size, mtimeNs, ino } = await lstat(path, { bigint: true })
+  return [mode, size, mtimeNs, ino].join(' ')
 }

@@ -92,18 +92,18 @@ export async function whyNotIsomorphic(layout: RepositoryLayout, config: (name: 
   if ((await config('extensions.objectformat'))?.toLowerCase() === 'sha256') reasons.push('its objects are named by SHA-256')
   if ((await config('extensions.refstorage')) !== undefined || existsSync(join(commonDir, 'reftable')))
     reasons.push('its refs are in reftables')
-  if ((await config('extensions.partialclone')) !== undefined) reasons.push('it is a partial clone')
   if (existsSync(join(commonDir, 'shallow'))) reasons.push('it is a shallow clone')
   if (existsSync(join(commonDir, 'objects/info/alternates'))) reasons.push('it borrows objects of another repository (alternates)')
-  if (await hasHugePack(join(commonDir, 'objects/pack'))) reasons.push('it has a pack of 2 GiB or more')
+  const packs = await packFiles(join(commonDir, 'objects/pack'))
+  if (packs.some(({ name }) => name.endsWith('.promisor'))) reasons.push('it is a partial clone')
+  if (packs.some(({ name, bytes }) => name.endsWith('.pack') && bytes > maxPackBytes)) reasons.push('it has a pack of 2 GiB or more')
   if (existsSync(join(commonDir, 'info/attributes'))) reasons.push('it has attributes')
   for (const name of ['core.autocrlf', 'core.eol', 'core.attributesfile', 'core.sparsecheckout', 'include.path'])
     if (!['', 'false', undefined].includes((await config(name))?.toLowerCase())) reasons.push(`it sets ${name}`)
   return reasons
 }
 
-async function hasHugePack(folder: string): Promise<boolean> {
+async function packFiles(folder: string): Promise<{ name: string; bytes: number }[]> {
   const names = await readdir(folder).catch(() => [])
-  for (const name of names) if (name.endsWith('.pack') && (await lstat(join(folder, name))).size > maxPackBytes) return true
-  return false
+  return Promise.all(names.map(async (name) => ({ name, bytes: (await lstat(join(folder, name))).size })))
 }
