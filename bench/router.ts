@@ -1,9 +1,12 @@
 // What learned routing gains, on graded prompts, and how long a decision takes: npm run bench:router
+// Times say little on a busy machine: with BENCH_IDLE=1 each round of decisions waits up to a minute for a quiet one.
 // Needs the test data: BATON_DATA names a folder with routing/outcomes.jsonl (its README.md says how it is scored).
+import { loadavg } from 'node:os'
 import type { Model, Router } from '@baton-sdk/core'
 import { createOutcomeIndex, createRouter, learned } from '@baton-sdk/router'
 import type { RoutingRow } from '../packages/router/src/learning/trial/routing-trial.ts'
 import { createRandom, readRoutingRows, summarize, tryRankings } from '../packages/router/src/learning/trial/routing-trial.ts'
+import { idleMachine } from './idle-machine.ts'
 
 const seeds = [1, 2, 3, 4, 5]
 const targets = [
@@ -73,6 +76,7 @@ async function decisions(all: readonly RoutingRow[]): Promise<boolean> {
   const router = createRouter({ models, policy: learned({ index, worthUsd: 0.05 }) })
   const best = { p50: Number.POSITIVE_INFINITY, p95: Number.POSITIVE_INFINITY }
   for (let round = 0; round < rounds; round++) {
+    if (process.env.BENCH_IDLE === '1') await idleMachine(60_000)
     const times: number[] = []
     for (let at = 0; at < decisionsInRound; at++) {
       const { prompt } = all[Math.floor(random() * all.length)] as RoutingRow
@@ -87,7 +91,7 @@ async function decisions(all: readonly RoutingRow[]): Promise<boolean> {
   }
   console.log(
     `\nA decision over ${modelCount} models with ${index.size} stored texts, 2 outcomes each: p50 ${best.p50.toFixed(2)} ms, p95 ${best.p95.toFixed(2)} ms` +
-      ` (the best of ${rounds} rounds of ${decisionsInRound}, since other work disturbs). Adding a text: ${addMs.toFixed(2)} ms.`,
+      ` (the best of ${rounds} rounds of ${decisionsInRound}, since other work disturbs; load ${loadavg()[0]?.toFixed(1)}). Adding a text: ${addMs.toFixed(2)} ms.`,
   )
   const met = best.p50 < decisionGoalMs
   console.log(`${met ? 'ok    ' : 'MISSED'} p50 under ${decisionGoalMs} ms`)
