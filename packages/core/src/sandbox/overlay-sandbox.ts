@@ -132,7 +132,7 @@ export function createOverlaySandbox(real: Sandbox): Overlay {
       const times = { mtimeMs: Date.now(), ctimeMs: Date.now(), inode: known?.stat.inode ?? inodes-- }
       const bits = mode ?? known?.mode
       const stat: FileStat = { path: key, kind: 'file', size: data.length, mode: bits ?? 0o644, ...times }
-      staged.set(key, { base: known ? known.base : found, proposed: data.slice(), mode: bits, stat })
+      staged.set(key, { base: known ? known.base : found, proposed: new Uint8Array(data), mode: bits, stat })
     },
     scan: (options = {}) => scanOverlay(real, staged, options),
     pack: (options = {}) => (staged.size === 0 ? real.pack(options) : packOverlay(real, sandbox, staged, options)),

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { z } from 'zod'
+import type { Agent } from '../agents/agent.ts'
 import { createFileBlobStore } from '../events/file-blob-store.ts'
 import { createFileEventStore } from '../events/file-event-store.ts'
 import { createMemoryBlobStore } from '../events/memory-blob-store.ts'
@@ -346,6 +347,34 @@ describe('a proposal', () => {
     expect(await eventsOfType(again, 'proposal.made')).toHaveLength(1)
     expect(linesOf(second.model.requests[0]).at(-1)).toMatch(/^tool: alice accepted all/)
     await second.baton.close()
+  })
+
+  it('stands beside another of the same file: the one that is accepted later comes too late', async () => {
+    put('a.txt', lines(30))
+    const outcomes: string[] = []
+    const agent: Agent = {
+      name: 'own',
+      async run(context) {
+        const call = (callId: string, change: Record<number, string>) =>
+          context.tool({ callId, tool: 'put', input: { files: { 'a.txt': lines(30, change) } } })
+        const results = await Promise.all([call('1', { 5: 'five' }), call('2', { 25: 'twenty-five' })])
+        outcomes.push(...results.map(({ outcome }) => outcome))
+        return { text: '' }
+      },
+    }
+    const baton = createBaton({ agents: [agent], sandboxes: sandboxes(), tools: [putTool()] })
+    onTestFinished(() => baton.close())
+    const task = await baton.createTask({ goal: 'x', workspace: { path: work, inPlace: true }, autonomy: 'assist' })
+    const run = task.start()
+    await happens(task, 'proposal.made', ({ callId }) => callId === '1')
+    await happens(task, 'proposal.made', ({ callId }) => callId === '2')
+    expect((await task.proposals()).map(({ callId }) => callId).sort()).toEqual(['1', '2'])
+    await task.decideProposal('p-2', 'accept')
+    await happens(task, 'tool.finished', ({ callId }) => callId === '2')
+    await task.decideProposal('p-1', 'accept')
+    await run.result
+    expect(outcomes).toEqual(['failed', 'ok'])
+    expect(inFolder('a.txt')).toBe(lines(30, { 25: 'twenty-five' }))
   })
 
   it('stays a proposal when the autonomy is raised; calls after it go by the new level', async () => {

@@ -39,7 +39,7 @@ const twoTexts = fc
     ends: fc.tuple(fc.boolean(), fc.boolean()),
   })
   .map(({ lines, edits, eol, ends: [endsBefore, endsAfter] }) => {
-    const changed = [...lines]
+    const changed: string[] = [...lines]
     for (const { at, remove, add } of edits) changed.splice(at, remove, ...add)
     const join = (some: string[], ends: boolean): string => some.join(eol) + (ends && some.length > 0 ? eol : '')
     return { before: join(lines, endsBefore), after: join(changed, endsAfter), eol }
