@@ -63,10 +63,12 @@ export function createDifferences(table: FileTable, ledger: Pick<Ledger, 'put'>)
     const file = held(path)
     const mode = link ? '120000' : (stat.mode & 0o100) !== 0 ? '100755' : '100644'
     const found: LedgerFile = { mode, oid: objectId('blob', content), hashOnly }
+    const same = isSame(found, file)
+    // First of all, since it may throw.
+    if (!same) ledger.put(content, mode)
     table.set(stat, found, !sure)
-    if (isSame(found, file)) agree(path)
+    if (same) agree(path)
     else {
-      ledger.put(content, mode)
       before.set(path, file)
       hashes.set(path, sha256)
     }

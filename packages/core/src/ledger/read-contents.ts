@@ -25,7 +25,7 @@ export type Outcome = FoundContent | 'gone' | 'unreadable'
 export interface ReadContentsOptions {
   readonly maxFileBytes: number
   readonly signal: AbortSignal | undefined
-  /** Hears each path once. */
+  /** Hears each path once. What it throws ends the reading. */
   readonly onRead: (stat: FileStat, outcome: Outcome) => void
 }
 
@@ -72,13 +72,19 @@ async function packed(
   { maxFileBytes, signal }: ReadContentsOptions,
   found: (path: string, outcome: Outcome) => void,
 ): Promise<boolean> {
+  let isOurs = false
   try {
     await readTar(sandbox.pack({ paths, skip: ['.git'], signal }), sandbox.workdir, { signal }, async (member) => {
       // What a hard link stands for came before, and is no longer there: it is read alone.
-      if (member.type !== 'hardlink') found(member.path, await contentOf(member, maxFileBytes))
+      if (member.type === 'hardlink') return
+      const outcome = await contentOf(member, maxFileBytes)
+      isOurs = true
+      found(member.path, outcome)
+      isOurs = false
     })
     return true
   } catch (error) {
+    if (isOurs) throw error
     throwIfBroken(error, signal)
     return false
   }

@@ -5,8 +5,8 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { BatonError } from '../errors.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { expectRejection } from '../testing/conformance.ts'
-import type { WatchFixture } from '../testing/watch-fixtures.ts'
-import { countingSandbox, linesOf, withWatch, write } from '../testing/watch-fixtures.ts'
+import type { TestLedger, WatchFixture } from '../testing/watch-fixtures.ts'
+import { countingSandbox, createTestLedger, linesOf, withWatch, withWatchOn, write } from '../testing/watch-fixtures.ts'
 
 const sha256 = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex')
 
@@ -152,6 +152,27 @@ describe('createWorkspaceWatch and what cannot be read', () => {
       expect(await save(failing)).toHaveLength(30)
       expect(await save()).toEqual(['A file-7'])
     }))
+
+  it('rejects where the ledger cannot take a content, and finds the change the next time', () => {
+    let full = false
+    const ledger = createTestLedger()
+    const limited: TestLedger = {
+      ...ledger,
+      put(content, mode) {
+        if (full) throw new BatonError('STORE_FULL', 'the disk is full')
+        return ledger.put(content, mode)
+      },
+    }
+    return withWatchOn(limited, async ({ dir, save, look }) => {
+      write(dir, { a: 'one', b: 'two', c: 'three' })
+      await save()
+      full = true
+      write(dir, { a: 'four', d: 'five' })
+      for (let round = 0; round < 3; round++) await expectRejection(look(), 'STORE_FULL')
+      full = false
+      expect(await save()).toEqual(['M a', 'A d'])
+    })
+  })
 
   it('rejects, and takes nothing for gone, where the sandbox is lost', () =>
     withWatch(async ({ dir, save, look, sandbox }) => {

@@ -8,19 +8,22 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { fsPath, pathToBytes } from '../sandbox/path-bytes.ts'
 import type { FileStat, Sandbox } from '../sandbox/sandbox.ts'
 import { expectRejection } from '../testing/conformance.ts'
 import { createMemorySandboxProvider } from '../testing/memory-sandbox.ts'
-import { blobId, countingSandbox, createTestLedger, filesIn, linesOf, withWatch, write } from '../testing/watch-fixtures.ts'
+import { blobId, countingSandbox, createTestLedger, filesIn, linesOf, withWatch, withWatchOn, write } from '../testing/watch-fixtures.ts'
+import { createLedger } from './git-ledger.ts'
 import { createWorkspaceWatch } from './workspace-watch.ts'
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -237,6 +240,7 @@ describe('createWorkspaceWatch', () => {
       ledger.put(Buffer.from('two'))
       const [other] = await ledger.commit(undefined, [{ author: { kind: 'system', id: 'x' }, message: '', files }])
       await pause(50)
+      await save()
       const counted = countingSandbox(sandbox)
       const found = await watch.look(counted.sandbox, other)
       expect(linesOf(found)).toEqual(['A a', 'M b', 'A gone'])
@@ -353,6 +357,39 @@ describe('createWorkspaceWatch', () => {
       expect(await ledger.files(fixture.state ?? '')).toEqual(filesIn(dir))
       expect(await save()).toEqual([])
     }))
+
+  it('keeps a workspace in a ledger of git, and knows it again', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'baton-watch-ledger-'))
+    const ledger = createLedger({ dir: folder, maxFileBytes: 1_000 })
+    try {
+      await withWatchOn(
+        ledger,
+        async (fixture) => {
+          const { dir, save, sandbox } = fixture
+          write(dir, { 'src/a.ts': 'one', 'src/run.sh': '#!/bin/sh', 'f\udcff': 'bytes', large: Buffer.alloc(2_000) })
+          chmodSync(join(dir, 'src/run.sh'), 0o755)
+          symlinkSync('src/a.ts', join(dir, 'link'))
+          expect(await save()).toEqual(['A f\udcff', 'A large', 'A120000 link', 'A src/a.ts', 'A100755 src/run.sh'])
+          write(dir, { 'src/a.ts': 'two' })
+          expect(await save()).toEqual(['M src/a.ts'])
+          const files = await ledger.files(fixture.state ?? '')
+          const { large, ...others } = Object.fromEntries(files)
+          expect(large?.hashOnly).toBe(true)
+          const { large: _, ...there } = Object.fromEntries(filesIn(dir))
+          expect(others).toEqual(there)
+          expect(Buffer.from(await ledger.read(files.get('src/a.ts') ?? expect.fail())).toString()).toBe('two')
+          const again = createWorkspaceWatch({ ledger, maxFileBytes: 1_000 })
+          expect(linesOf(await again.look(sandbox, fixture.state))).toEqual([])
+          write(dir, { large: Buffer.alloc(2_000, 1) })
+          expect(linesOf(await again.look(sandbox, fixture.state))).toEqual(['M large'])
+        },
+        { maxFileBytes: 1_000 },
+      )
+    } finally {
+      await ledger.close()
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
 
   it('finds every change among 50,000 files', { timeout: 240_000 }, () =>
     withWatch(async ({ dir, save }) => {
