@@ -62,8 +62,9 @@ async function assist(steps: readonly (readonly Step[])[], people: readonly Pers
     if (event.type === 'proposal.made') {
       const { proposalId } = event.data
       const proposal = (await task.proposals()).find((one) => one.proposalId === proposalId)
-      const person = left.shift()
-      if (person) await person(task, proposalId, proposal?.files[0]?.hunks[0]?.text ?? '')
+      const person = left.shift() ?? reject
+      const deciding: Promise<void> = person(task, proposalId, proposal?.files[0]?.hunks[0]?.text ?? '')
+      await deciding
     }
     if (event.type === 'tool.finished') results.push(`${event.data.tool} ${event.data.outcome}: ${event.data.output}`)
   }
