@@ -212,7 +212,7 @@ function replay(path: string, commits: readonly Commit[], undone: Who): Expected
   if (restored.some(({ put, read }) => put.length > 0 && put.map(({ text }) => text).join('') !== read)) return 'clash'
   return { file }
 
-  function edited(before: File, after: File): File {
+  function edited(before: File, after: File): File | undefined {
     if (!file && before.mode !== after.mode) throw new Clash()
     let lines = file?.lines ?? []
     for (const hunk of hunksOf(before.lines, after.lines)) lines = redo(lines, hunk, before.lines)
