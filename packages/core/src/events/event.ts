@@ -38,10 +38,12 @@ export interface BuiltInEventTypes {
   'tool.called': tool.ToolCalled
   'approval.requested': tool.ApprovalRequested
   'approval.decided': tool.ApprovalDecided
+  'approval.forgotten': tool.ApprovalForgotten
   'tool.started': tool.ToolStarted
   'tool.finished': tool.ToolFinished
   'file.changed': workspace.FileChanged
   'workspace.applied': workspace.WorkspaceApplied
+  'workspace.committed': workspace.WorkspaceCommitted
   'checkpoint.created': workspace.CheckpointCreated
   'checkpoint.restored': workspace.CheckpointRestored
   'changes.undone': workspace.ChangesUndone

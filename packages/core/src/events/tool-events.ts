@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { BlobRef, ErrorRecord, Finding, Sensitivity } from './envelope.ts'
+import { Actor, BlobRef, ErrorRecord, Finding, Sensitivity } from './envelope.ts'
 
 /** What running a tool can do: look, change files of the sandbox, run commands in it, or reach beyond it. */
 export const ToolEffect = z.enum(['read', 'write', 'execute', 'external'])
@@ -38,6 +38,8 @@ export const ApprovalDecided = z.object({
   input: z.unknown().optional(),
   /** `task`: the same scope is not asked again in this task; `workspace`: in no task on the same workspace. */
   remember: z.enum(['once', 'task', 'workspace']),
+  /** What is remembered, where the input was changed. Absent: the scope of the request. */
+  scope: z.string().optional(),
   /** Words for the agent. */
   feedback: z.string().optional(),
   /** Nobody decided in time. */
@@ -45,11 +47,29 @@ export const ApprovalDecided = z.object({
 })
 export type ApprovalDecided = z.infer<typeof ApprovalDecided>
 
+/** A scope is asked about again from here on in this task. */
+export const ApprovalForgotten = z.object({ scope: z.string() })
+export type ApprovalForgotten = z.infer<typeof ApprovalForgotten>
+
+/** An approval given before, by which a call runs that would have been asked about. */
+export const RememberedCall = z.object({
+  /** How far it reaches. */
+  for: z.enum(['task', 'workspace']),
+  /** Of the request that was approved in this task; of the entry in the memory of the workspace. */
+  id: z.string(),
+  scope: z.string(),
+  /** Who gave it. */
+  by: Actor,
+})
+export type RememberedCall = z.infer<typeof RememberedCall>
+
 /** Durable before the tool runs. */
 export const ToolStarted = z.object({
   callId: z.string(),
   /** The input it runs with: after defaults, and after an approval that changed it. */
   input: z.unknown(),
+  /** Why nobody was asked, where the policy wanted it. */
+  remembered: RememberedCall.optional(),
 })
 export type ToolStarted = z.infer<typeof ToolStarted>
 
