@@ -6,7 +6,6 @@ import type { LedgerFile } from './ledger.ts'
  * that is removed; it is marked as seen in each round, so that what is gone can be told.
  */
 export interface FileTable {
-  readonly size: number
   /** Begins a round: no row is seen any more. */
   newRound(): void
   /** The row of a path, marked as seen; undefined where there is none. */
@@ -100,9 +99,6 @@ export function createFileTable(): FileTable {
   }
 
   return {
-    get size() {
-      return index.size
-    },
     newRound() {
       round++
       seenCount = 0
