@@ -29,5 +29,11 @@ export const QuestionAsked = z.object({
 export type QuestionAsked = z.infer<typeof QuestionAsked>
 
 /** The answer to a question. */
-export const QuestionAnswered = z.object({ questionId: z.string(), text: z.string() })
+export const QuestionAnswered = z.object({
+  questionId: z.string(),
+  text: z.string(),
+  sensitivity: Sensitivity.optional(),
+  /** What the classifier found in the text: the first hundred. */
+  findings: z.array(Finding).optional(),
+})
 export type QuestionAnswered = z.infer<typeof QuestionAnswered>

@@ -36,6 +36,16 @@ export const WorkspaceApplied = z.object({
 })
 export type WorkspaceApplied = z.infer<typeof WorkspaceApplied>
 
+/** The work of the sandbox was committed to the user's repository. */
+export const WorkspaceCommitted = z.object({
+  branch: z.string(),
+  /** Commits of the user's repository, oldest first; none where the branch had all of it already. */
+  commits: z.array(z.string()),
+  /** The commit of the ledger up to which the branch has the work. */
+  upTo: z.string(),
+})
+export type WorkspaceCommitted = z.infer<typeof WorkspaceCommitted>
+
 /** Why a checkpoint was made. */
 export const CheckpointReason = z.enum(['start', 'step', 'takeover', 'hand-back', 'finish', 'undo', 'restore', 'fork', 'asked'])
 export type CheckpointReason = z.infer<typeof CheckpointReason>
@@ -45,6 +55,8 @@ export const CheckpointCreated = z.object({
   checkpointId: z.string(),
   /** The commit of the ledger that holds it. */
   commit: z.string(),
+  /** The commit before; absent where the history of the files begins. */
+  parent: z.string().optional(),
   reason: CheckpointReason,
   /** The last seq that was in the log when the files were looked at: what is recorded up to there is accounted for. */
   upTo: z.int().nonnegative(),

@@ -1,4 +1,6 @@
+import { realpath } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 import { v7 as uuidv7 } from 'uuid'
 import { z } from 'zod'
 import type { Agent } from '../agents/agent.ts'
@@ -26,6 +28,8 @@ import { implementing, parseOptions } from '../options.ts'
 import { createLocalSandboxProvider } from '../sandbox/local-sandbox.ts'
 import type { SandboxProvider } from '../sandbox/sandbox.ts'
 import { wrapSandboxProvider } from '../sandbox/wrap-provider.ts'
+import type { ApprovalMemory, RememberedApproval } from '../tools/approval-memory.ts'
+import { createMemoryApprovals } from '../tools/approval-memory.ts'
 import { createPolicy } from '../tools/policy.ts'
 import type { Policy, Tool } from '../tools/tool.ts'
 import { checkWorkspace, readInstructions } from '../workspace/workspace-files.ts'
@@ -57,6 +61,12 @@ export interface BatonOptions {
   readonly tools?: readonly Tool<any, any>[] | undefined
   /** What runs unasked. Default: `createPolicy()`. */
   readonly policy?: Policy | undefined
+  /**
+   * Keeps what people approve for a workspace. Processes that share tasks share it. Default: `createMemoryApprovals()`, gone with the process.
+   */
+  readonly approvals?: ApprovalMemory | undefined
+  /** A call that nobody decided on for so long is rejected, in milliseconds. Default: it waits for as long as its run is open. */
+  readonly approvalTimeoutMs?: number | undefined
   /** Who does the work; the first is the default. Default: `createModelAgent()`. */
   readonly agents?: readonly Agent[] | undefined
   /** Labels content. Default: nothing raises a task's label. */
@@ -103,6 +113,13 @@ export interface Baton {
   tasks(filter?: TaskFilter): AsyncIterable<TaskSummary>
   /** What waits for a person now, over all tasks. */
   inbox(): AsyncIterable<InboxItem>
+  /** What people approved for whole workspaces. */
+  readonly approvals: {
+    /** Oldest first; of all workspaces, or of the one in a folder. */
+    list(filter?: { readonly workspace?: string }): Promise<readonly RememberedApproval[]>
+    /** From now on a person is asked again, in tasks that run too. Says whether there was such an approval. */
+    revoke(id: string): Promise<boolean>
+  }
   /** Ends a task and deletes its log, and the history of its files. */
   deleteTask(id: string): Promise<void>
   /** Lets go of all tasks as they are, and closes the store. */
@@ -133,6 +150,8 @@ const Filter = z.strictObject({
   parentId: z.string().optional(),
 })
 
+const ApprovalsOfWorkspace = z.strictObject({ workspace: z.string().min(1).optional() })
+
 const Options = z.strictObject({
   router: implementing<Router>('a Router', 'route').optional(),
   store: implementing<EventStore>('an EventStore', 'append', 'read', 'follow', 'tasks', 'delete', 'close').optional(),
@@ -143,6 +162,12 @@ const Options = z.strictObject({
     .optional(),
   tools: z.array(named(implementing<Tool>('a Tool', 'run')).superRefine(checkTool)).default([]),
   policy: implementing<Policy>('a Policy', 'decide').optional(),
+  approvals: implementing<ApprovalMemory>('an ApprovalMemory', 'list', 'add', 'revoke').optional(),
+  approvalTimeoutMs: z
+    .int()
+    .positive()
+    .max(10 ** 12)
+    .optional(),
   agents: z
     .array(named(implementing<Agent>('an Agent', 'run')))
     .min(1, 'expected at least one agent')
@@ -189,6 +214,8 @@ export function createBaton(options: BatonOptions = {}): Baton {
     tools,
     toolDefinitions: new Map([...tools].map(([name, tool]) => [name, definitionOf(tool)])),
     policy: given.policy ?? createPolicy(),
+    approvals: given.approvals ?? createMemoryApprovals(),
+    approvalTimeoutMs: given.approvalTimeoutMs,
     agents,
     classifier: given.classifier,
     health: createModelHealthBook(),
@@ -316,6 +343,13 @@ export function createBaton(options: BatonOptions = {}): Baton {
     async *inbox() {
       for await (const { taskId, goal, waiting } of store.tasks({ waiting: true }))
         for (const item of waiting) yield { ...item, taskId, goal }
+    },
+    approvals: {
+      async list(filter = {}) {
+        const { workspace } = parseOptions('approvals.list', ApprovalsOfWorkspace, filter)
+        return parts.approvals.list(workspace === undefined ? {} : { workspace: await realpath(workspace).catch(() => resolve(workspace)) })
+      },
+      revoke: (id) => parts.approvals.revoke(id),
     },
     async deleteTask(id) {
       await endTask(id, 'deleted')

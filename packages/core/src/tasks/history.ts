@@ -16,6 +16,7 @@ import type { Sandbox } from '../sandbox/sandbox.ts'
 import { giveBack, takeLease } from './control.ts'
 import { findCutPoints } from './fork.ts'
 import type { OpenTask } from './open-task.ts'
+import { readCommits } from './task-commits.ts'
 import type { ControlState } from './task-state.ts'
 
 /** A state of the files that can be come back to. */
@@ -95,7 +96,7 @@ export async function undo(
 ): Promise<RevertResult> {
   const { actor: of, since } = parseOptions('undo', UndoOptions, options)
   return underLease(open, actor, options, async ({ ledger, sandbox, now }) => {
-    const { commits, undone } = await readCommits(open)
+    const { commits, undone } = await readCommits(open.runtime.stream.read())
     const wanted = commits.filter((commit) => commit.seq > since && !undone.has(commit.commit) && !commit.reverts && fits(commit.actor, of))
     const undo = new Set(wanted.map(({ commit }) => commit))
     const plan = await planUndo({ ledger, commits, undo, now, signal: options.signal })
@@ -161,7 +162,7 @@ interface History {
   readonly now: string
 }
 
-async function historyOf(open: OpenTask, { signal }: Abortable): Promise<Omit<History, 'now'>> {
+export async function historyOf(open: OpenTask, { signal }: Abortable): Promise<Omit<History, 'now'>> {
   const { runtime } = open
   const { ledger } = runtime.parts
   if (!ledger)
@@ -208,32 +209,4 @@ async function carryOut(open: OpenTask, work: Work, events: (paths: readonly str
   const paths = plan.writes.map(({ path }) => path)
   await open.snapshots.take(sandbox, { reason, restores, by: actor, also: events(paths), always: true, signal })
   return { paths, conflicts: [] }
-}
-
-interface TaskCommit {
-  readonly commit: string
-  readonly parent: string | undefined
-  readonly seq: number
-  readonly actor: Actor
-  /** It takes back, and is nobody's change. */
-  readonly reverts: boolean
-}
-
-/** The commits that led to the present state, and those whose changes were taken back. What a restore set aside is neither. */
-async function readCommits(open: OpenTask): Promise<{ commits: readonly TaskCommit[]; undone: ReadonlySet<string> }> {
-  const undone = new Set<string>()
-  const commits: TaskCommit[] = []
-  for await (const event of open.runtime.stream.read()) {
-    if (!isKnown(event)) continue
-    if (event.type === 'changes.undone') for (const commit of event.data.commits) undone.add(commit)
-    if (event.type !== 'checkpoint.created') continue
-    const { commit, reason, restores } = event.data
-    const target = commits.findLastIndex((earlier) => earlier.commit === restores)
-    if (restores !== undefined) for (const setAside of commits.slice(target + 1)) undone.add(setAside.commit)
-    const parent = commits.at(-1)?.commit
-    if (commit === parent) continue
-    commits.push({ commit, parent, seq: event.seq, actor: event.actor, reverts: reason === 'undo' || reason === 'restore' })
-  }
-  // The first is the workspace as the task found it, which is nobody's change.
-  return { commits: commits.slice(1), undone }
 }

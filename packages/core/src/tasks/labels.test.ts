@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest'
+import type { Agent } from '../agents/agent.ts'
 import type { Classification, Classifier } from '../models/sensitivity.ts'
+import { createSingleModelRouter } from '../models/single-model-router.ts'
+import { scriptedModel } from '../testing/scripted-model.ts'
 import { calling, eventsOfType, instantTool, scriptedBaton } from '../testing/task-fixtures.ts'
+import { createBaton } from './baton.ts'
 
 /** Calls a number with more than three digits a secret. */
 const classifier: Classifier = {
@@ -33,6 +37,27 @@ describe('a classifier', () => {
     await task.send('It is 1234, and not 123.')
     const [sent] = await eventsOfType(task, 'message.sent')
     expect(sent?.data).toMatchObject({ sensitivity: 'confidential', findings: [{ kind: 'pin', offset: 6, length: 4 }] })
+  })
+
+  it('labels what people answer, before an agent of any kind can send it to a model', async () => {
+    const asker: Agent = {
+      name: 'asker',
+      async run(context) {
+        const answer = await context.ask('Which pin?', { key: 'pin' })
+        const { text } = await context.model({ messages: [{ role: 'user', parts: [{ type: 'text', text: answer }] }] })
+        return { text }
+      },
+    }
+    const cloud = scriptedModel([{ text: 'Thanks.' }], { id: 'cloud', info: { location: 'public' } })
+    const baton = createBaton({ router: createSingleModelRouter(cloud), classifier, agents: [asker] })
+    const task = await baton.createTask({ goal: 'x' })
+    task.on('question.asked', ({ data }) => void task.answer(data.questionId, 'It is 1234.'))
+    expect(await task.start().result).toMatchObject({ outcome: 'failed', error: { code: 'NO_ELIGIBLE_MODEL' } })
+    expect(cloud.requests).toEqual([])
+    const [answered] = await eventsOfType(task, 'question.answered')
+    expect(answered?.data).toMatchObject({ sensitivity: 'confidential', findings: [{ kind: 'pin', offset: 6, length: 4 }] })
+    expect(task.summary.sensitivity).toBe('confidential')
+    await baton.close()
   })
 
   it('may return a label alone, and then no findings are kept', async () => {

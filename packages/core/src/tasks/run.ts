@@ -3,6 +3,7 @@ import { systemActor } from '../events/envelope.ts'
 import type { EventDraft, EventTypes } from '../events/event.ts'
 import type { CheckFinished } from '../events/workspace-events.ts'
 import { createAgentContext } from './agent-context.ts'
+import { watchApprovals } from './approval-expiry.ts'
 import { notStartedError, runChecks, sendBack } from './checks.ts'
 import { limitReached } from './limits.ts'
 import type { ActiveRun } from './run-context.ts'
@@ -52,12 +53,14 @@ export async function driveRun(options: RunOptions): Promise<RunResult> {
   })
   if (runtime.state.run?.cancelled) stop.abort(cancelledError())
   const clock = limitTime(active, stop)
+  const stopExpiry = watchApprovals(runtime)
   const checks: CheckFinished[] = []
   try {
     await closeInterrupted(active)
     return { ...(await untilDone(active, stop, checks)), taskId: runtime.id, checks }
   } finally {
     clock.stop()
+    stopExpiry()
     hold.leave()
     off()
     detach.removeEventListener('abort', detached)

@@ -16,6 +16,7 @@ import type { ModelTiming } from '../models/model-timing.ts'
 import type { Router } from '../models/router.ts'
 import type { Classifier } from '../models/sensitivity.ts'
 import type { SandboxProvider } from '../sandbox/sandbox.ts'
+import type { ApprovalMemory } from '../tools/approval-memory.ts'
 import type { Policy, Tool } from '../tools/tool.ts'
 import type { SpendLedger } from './budgets.ts'
 import type { OpenTask } from './open-task.ts'
@@ -36,6 +37,10 @@ export interface BatonParts {
   readonly tools: ReadonlyMap<string, Tool>
   readonly toolDefinitions: ReadonlyMap<string, ToolDefinition>
   readonly policy: Policy
+  /** Approvals that hold for all tasks on a workspace. */
+  readonly approvals: ApprovalMemory
+  /** When a request that nobody decided is rejected. Undefined: never. */
+  readonly approvalTimeoutMs: number | undefined
   readonly agents: ReadonlyMap<string, Agent>
   readonly classifier: Classifier | undefined
   readonly health: ModelHealthBook

@@ -153,7 +153,14 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
     const unchanged = commits.length === 0 && base && (options.always || git.operations.length > 0) ? [base.commit] : commits
     for (const [index, commit] of unchanged.entries()) {
       const author = stages[index]?.author ?? systemActor
-      drafts.push(checkpointDraft(author, { commit, upTo, ...(git.head !== undefined && { gitHead: git.head }) }, options))
+      const parent = unchanged[index - 1] ?? base?.commit
+      drafts.push(
+        checkpointDraft(
+          author,
+          { commit, ...(parent !== undefined && { parent }), upTo, ...(git.head !== undefined && { gitHead: git.head }) },
+          options,
+        ),
+      )
     }
     return { drafts, commits }
   }
@@ -231,7 +238,7 @@ function subjectOf({ kind, id, name }: Actor, paths: readonly string[], reason: 
 
 function checkpointDraft(
   actor: Actor,
-  state: { readonly commit: string; readonly upTo: number; readonly gitHead?: string },
+  state: { readonly commit: string; readonly parent?: string; readonly upTo: number; readonly gitHead?: string },
   { reason, label, restores }: SnapshotOptions,
 ): EventDraft {
   const more = { ...(label !== undefined && { label }), ...(restores !== undefined && { restores }) }

@@ -63,9 +63,10 @@ export const MessageOptions = z.strictObject({
 })
 export const ApproveOptions = z.strictObject({
   input: z.unknown().optional(),
-  remember: z.enum(['once', 'task']).default('once'),
+  remember: z.enum(['once', 'task', 'workspace']).default('once'),
   feedback: z.string().optional(),
 })
+export const Scope = z.strictObject({ scope: z.string() })
 export const RejectOptions = z.strictObject({ feedback: z.string().optional() })
 export const AnswerOptions = z.strictObject({ text: z.string() })
 export const AutonomyLevel = Autonomy

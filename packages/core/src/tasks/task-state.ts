@@ -5,6 +5,7 @@ import type { Event, EventTypes, LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
 import type { ModelFinished } from '../events/model-events.ts'
 import type { Spend, TaskLimits } from '../events/task-events.ts'
+import type { RememberedCall } from '../events/tool-events.ts'
 import type { CheckpointCreated } from '../events/workspace-events.ts'
 import type { CallOutcome } from '../models/router.ts'
 import { addSpend, noSpend, proposalIdOf, spendOf } from './task-summary.ts'
@@ -112,8 +113,8 @@ export interface TaskState {
   readonly saidKeys: ReadonlySet<string>
   readonly questionsByKey: ReadonlyMap<string, string>
   readonly delegations: ReadonlyMap<string, DelegationState>
-  /** Scopes that need no approval any more in this task. */
-  readonly remembered: ReadonlySet<string>
+  /** Approvals that hold for the whole task, by their scope. */
+  readonly remembered: ReadonlyMap<string, RememberedCall>
   /** Messages for the agent that are in no prompt that was answered. */
   readonly unseen: number
   /** Those of them that came in behind a seq. */
@@ -160,7 +161,7 @@ export function createTaskState(taskId: string): TaskState {
   const questionsByKey = new Map<string, string>()
   const delegations = new Map<string, DelegationState>()
   const saidKeys = new Set<string>()
-  const remembered = new Set<string>()
+  const remembered = new Map<string, RememberedCall>()
   const facts = {
     runs: 0,
     messageSeq: 0,
@@ -309,12 +310,15 @@ export function createTaskState(taskId: string): TaskState {
       const call = calls.get(data.callId)
       if (call) call.approvalId = data.approvalId
     },
-    'approval.decided': ({ data }) => {
+    'approval.decided': ({ data, actor }) => {
       const approval = approvals.get(data.approvalId)
       if (!approval) return
       approval.decision = data
-      if (data.decision === 'approved' && data.remember === 'task') remembered.add(approval.request.scope)
+      if (data.decision !== 'approved' || data.remember !== 'task') return
+      const scope = data.scope ?? approval.request.scope
+      remembered.set(scope, { for: 'task', id: data.approvalId, scope, by: actor })
     },
+    'approval.forgotten': ({ data }) => void remembered.delete(data.scope),
     'control.offered': ({ data }) => void offersByKey.set(data.key, { offerId: data.offerId }),
     'control.declined': ({ data, actor }) => {
       const offer = [...offersByKey.values()].find(({ offerId }) => offerId === data.offerId)

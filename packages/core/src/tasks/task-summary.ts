@@ -141,7 +141,7 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
     case 'question.asked':
       return { waiting: added(summary, event, 'question', event.data.questionId, event.data.text) }
     case 'question.answered':
-      return { waiting: removed(summary, event.data.questionId) }
+      return { ...raised(summary, event.data.sensitivity), waiting: removed(summary, event.data.questionId) }
     case 'tool.finished':
       return {
         ...raised(summary, event.data.sensitivity),

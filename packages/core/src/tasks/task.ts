@@ -1,3 +1,4 @@
+import type { AgentTraceRecord } from '../attribution/agent-trace.ts'
 import { BatonError } from '../errors.ts'
 import type { Autonomy } from '../events/envelope.ts'
 import { Actor, systemActor } from '../events/envelope.ts'
@@ -7,11 +8,16 @@ import type { SubscribeOptions } from '../events/event-stream.ts'
 import type { TaskLimits } from '../events/task-events.ts'
 import type { Abortable } from '../options.ts'
 import { parseOptions } from '../options.ts'
+import type { CommitResult } from '../workspace/commit-work.ts'
 import type { ApplyResult, BaselineFile, WorkspaceChange } from '../workspace/workspace-copy.ts'
 import { applyChanges, findChanges, parseBaseline } from '../workspace/workspace-copy.ts'
 import type { Briefing } from './briefing.ts'
 import { brief } from './briefing.ts'
+import type { CommitOptions } from './commit.ts'
+import { commitTask, traceTask } from './commit.ts'
 import type { TakeControlOptions } from './control.ts'
+import type { ApprovalDecision } from './decide-approval.ts'
+import { prepareRemembering, requireDecidable } from './decide-approval.ts'
 import type { ProposalDecisions, WaitingProposal } from './decide-proposal.ts'
 import { parseDecision, requireUndecided, waitingProposals } from './decide-proposal.ts'
 import type { Desk } from './desk.ts'
@@ -32,6 +38,7 @@ import {
   MessageOptions,
   Reason,
   RejectOptions,
+  Scope,
 } from './task-options.ts'
 import { isolationWarning } from './task-sandbox.ts'
 
@@ -73,13 +80,18 @@ export interface Task {
   resume(): Promise<void>
   /** Ends the run; what runs is stopped. */
   cancel(reason?: string): Promise<void>
-  /** Allows a call that waits, with another input where one is given. `remember: 'task'` stops asking for the same scope. */
+  /**
+   * Allows a call that waits, with another input where one is given. `remember`: the same scope is not asked about again, in this task or in all tasks on its
+   * workspace; with another input, the scope of that. The first decision stands: rejects with `UNKNOWN_REQUEST` where it was decided, or has expired.
+   */
   approve(
     approvalId: string,
-    options?: { readonly input?: unknown; readonly remember?: 'once' | 'task'; readonly feedback?: string },
+    options?: { readonly input?: unknown; readonly remember?: 'once' | 'task' | 'workspace'; readonly feedback?: string },
   ): Promise<void>
   /** Refuses a call that waits; the feedback reaches the agent. */
   reject(approvalId: string, options?: { readonly feedback?: string }): Promise<void>
+  /** Asks again about a scope that was remembered for this task; says whether it was. For a workspace: `baton.approvals.revoke`. */
+  forgetApproval(scope: string): Promise<boolean>
   /** The proposals that wait for a decision, oldest first. */
   proposals(): Promise<readonly WaitingProposal[]>
   /**
@@ -126,6 +138,13 @@ export interface Task {
   changes(options?: Abortable): Promise<readonly WorkspaceChange[]>
   /** Brings the changes back into the workspace: all, or none where files there have changed meanwhile. */
   apply(options?: Abortable): Promise<ApplyResult>
+  /**
+   * Puts the work onto a branch of the workspace's git repository, as commits with the right authors. Anything that is in the way is returned as a conflict, and then
+   * nothing is written. No hook runs. Rejects with `UNSUPPORTED_REPOSITORY`, and with `INVALID_STATE` as in the middle of a merge.
+   */
+  commit(options?: CommitOptions): Promise<CommitResult>
+  /** Who brought about which lines, as a record of the agent-trace specification (0.1.0). What is not known is credited to nobody. */
+  trace(options?: { readonly revision?: string } & Abortable): Promise<AgentTraceRecord>
   /** Lets go of the task in this process and keeps everything as it is: an open run goes on when it is opened again. */
   close(): Promise<void>
   /** Ends the task for good, with its sandbox. An open run is cancelled. */
@@ -186,25 +205,10 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
       throw new BatonError('INVALID_STATE', `Task ${id} has an open run in another process. Cancel it and wait for run.finished.`)
   }
 
-  async function decide(approvalId: string, decision: Omit<Event<'approval.decided'>['data'], 'approvalId'>): Promise<void> {
+  async function decide(approvalId: string, decision: ApprovalDecision): Promise<void> {
     await intent(
       () => ({ type: 'approval.decided', actor, data: { approvalId, ...decision } }),
-      () => {
-        const approval = state.approvals.get(approvalId)
-        const waiting = [...state.approvals.values()].filter((one) => !one.decision).map(({ request }) => request.approvalId)
-        const hint = waiting.length === 0 ? 'Nothing waits for approval.' : `Waiting: ${waiting.join(', ')}.`
-        if (!approval || approval.decision) {
-          throw new BatonError(
-            'UNKNOWN_REQUEST',
-            `Task ${id}: ${approval ? 'it was decided already' : `no approval "${approvalId}" waits`}. ${hint}`,
-            {
-              details: { waiting },
-            },
-          )
-        }
-        const tool = runtime.parts.tools.get(approval.request.tool)
-        if (decision.input !== undefined && tool) parseOptions(`approve: input of ${tool.name}`, tool.input, decision.input)
-      },
+      () => requireDecidable(runtime, approvalId, decision),
     )
   }
 
@@ -268,16 +272,39 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
     cancel,
     async approve(approvalId, options = {}) {
       const { input, remember, feedback } = parseOptions('approve', ApproveOptions, options)
-      await decide(approvalId, {
+      const given: ApprovalDecision = {
         decision: 'approved',
         remember,
         ...(input !== undefined && { input }),
         ...(feedback !== undefined && { feedback }),
-      })
+      }
+      if (remember === 'once') return decide(approvalId, given)
+      if (!open.driving) await stream.catchUp()
+      const { decision, undo } = await prepareRemembering(runtime, approvalId, given, actor)
+      try {
+        await decide(approvalId, decision)
+      } catch (error) {
+        await undo().catch(() => {})
+        throw error
+      }
     },
     async reject(approvalId, options = {}) {
       const { feedback } = parseOptions('reject', RejectOptions, options)
       await decide(approvalId, { decision: 'rejected', remember: 'once', ...(feedback !== undefined && { feedback }) })
+    },
+    async forgetApproval(scope) {
+      const data = parseOptions('forgetApproval', Scope, { scope })
+      let known = true
+      await intent(
+        () => ({ type: 'approval.forgotten', actor, data }),
+        () => {
+          known = state.remembered.has(scope)
+          if (!known) throw alreadySo
+        },
+      ).catch((error: unknown) => {
+        if (error !== alreadySo) throw error
+      })
+      return known
     },
     async proposals() {
       if (!open.driving) await stream.catchUp()
@@ -291,8 +318,9 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
     },
     async answer(questionId, text) {
       const given = parseOptions('answer', AnswerOptions, { text })
+      const label = await labelOf(runtime.parts, text, [`${actor.kind}:${actor.id}`])
       await intent(
-        () => ({ type: 'question.answered', actor, data: { questionId, text: given.text } }),
+        () => ({ type: 'question.answered', actor, data: { questionId, text: given.text, ...label } }),
         () => {
           const question = state.questions.get(questionId)
           if (question && question.answer === undefined) return
@@ -362,6 +390,8 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
       await intent(() => ({ type: 'workspace.applied', actor, data: { changes: [...applied], baseline: ref } }))
       return { applied, conflicts }
     },
+    commit: (options = {}) => commitTask(open, actor, options),
+    trace: (options = {}) => traceTask(open, options),
     close: () => open.close(),
     async end(options = {}) {
       const { reason } = parseOptions('end', Reason, options)

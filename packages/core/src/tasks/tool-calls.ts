@@ -3,11 +3,14 @@ import { BatonError, messageOf } from '../errors.ts'
 import { systemActor } from '../events/envelope.ts'
 import type { Event, EventDraft } from '../events/event.ts'
 import { until } from '../events/event-stream.ts'
-import type { ToolFinished } from '../events/tool-events.ts'
-import type { Decision, Tool, ToolCall, ToolContext, ToolResult } from '../tools/tool.ts'
+import type { RememberedCall, ToolFinished } from '../events/tool-events.ts'
+import { normaliseCallPath } from '../tools/path-pattern.ts'
+import type { Decision, PolicyContext, Tool, ToolCall, ToolContext, ToolResult } from '../tools/tool.ts'
 import { proposeCall } from './proposals.ts'
+import { findRemembered, scopeOf } from './remembered.ts'
 import type { ActiveRun } from './run-context.ts'
 import { isHeld, isLetGo, ready, throwIfStopped, withGrace } from './run-context.ts'
+import type { TaskRuntime } from './runtime.ts'
 import { lookAround } from './snapshots.ts'
 import type { CallState } from './task-state.ts'
 import { approvalIdOf, proposalIdOf } from './task-summary.ts'
@@ -119,12 +122,14 @@ async function decide(
       const text = reason ?? 'The policy does not allow this call. Do it another way, or ask.'
       return finish(active, call, { outcome: 'denied', text }, before)
     }
-    const scope = decision === 'ask' ? scopeOf(tool, call.input) : ''
-    if (decision === 'allow' || runtime.state.remembered.has(scope)) return start(active, tool, call, before)
+    if (decision === 'allow') return start(active, tool, call, before)
+    const scope = scopeOf(tool, call.input)
+    const { remembered, warning } = await findRemembered(runtime, tool, scope)
+    if (remembered) return start(active, tool, call, before, remembered)
     approvalId = approvalIdOf(call.callId)
-    const about = { approvalId, callId: call.callId, tool: tool.name, input: call.input, scope }
+    const about = { approvalId, callId: call.callId, tool: tool.name, input: call.input, scope, ...expiry(runtime) }
     const request = { ...about, reason: reason ?? `${tool.effect} needs approval` }
-    await runtime.drive([...before, { type: 'approval.requested', actor: systemActor, data: request }])
+    await runtime.drive([...before, ...(warning ? [warning] : []), { type: 'approval.requested', actor: systemActor, data: request }])
   }
   const decided = await approval(active, approvalId)
   if (!decided) return finish(active, call, { outcome: 'cancelled', text: 'The run was cancelled.' })
@@ -141,13 +146,9 @@ async function decide(
 
 const proposes: Decision = { decision: 'propose' }
 
-function scopeOf(tool: Tool, input: unknown): string {
-  const exactly = JSON.stringify(input)
-  try {
-    return `${tool.name}: ${tool.scope?.(input) ?? exactly}`
-  } catch {
-    return `${tool.name}: ${exactly}`
-  }
+function expiry({ parts }: TaskRuntime): { readonly expiresAt?: string } {
+  const { approvalTimeoutMs } = parts
+  return approvalTimeoutMs === undefined ? {} : { expiresAt: new Date(Date.now() + approvalTimeoutMs).toISOString() }
 }
 
 async function askPolicy(active: ActiveRun, tool: Tool, call: ToolCall): Promise<Decision> {
@@ -162,7 +163,7 @@ async function askPolicy(active: ActiveRun, tool: Tool, call: ToolCall): Promise
   }
   try {
     const answer = await withGrace(
-      Promise.resolve().then(() => runtime.parts.policy.decide(call, context)),
+      describeCall(active, tool, call.input).then((described) => runtime.parts.policy.decide(call, { ...context, ...described })),
       signal,
       0,
     )
@@ -171,6 +172,23 @@ async function askPolicy(active: ActiveRun, tool: Tool, call: ToolCall): Promise
   } catch (error) {
     throwIfStopped(active)
     return { decision: 'deny', reason: `The policy failed, so the call was not made: ${messageOf(error)}` }
+  }
+}
+
+/** What rules can go by beside the input. */
+async function describeCall(
+  { runtime, sandbox, signal }: ActiveRun,
+  tool: Tool,
+  input: unknown,
+): Promise<Pick<PolicyContext, 'command' | 'paths'>> {
+  const command = tool.command?.(input)
+  const paths = tool.paths?.(input)
+  // Whether an absolute path leads out is known only where the workdir is.
+  const isAbsolute = paths?.some((path) => path.startsWith('/')) === true
+  const workdir = isAbsolute ? (runtime.state.sandbox ?? (await sandbox.get(signal))).workdir : undefined
+  return {
+    ...(command !== undefined && { command }),
+    ...(paths && { paths: paths.map((path) => normaliseCallPath(path, workdir)) }),
   }
 }
 
@@ -198,9 +216,16 @@ async function finish(
 }
 
 /** Starts it: `tool.started` is durable before the tool runs. */
-async function start(active: ActiveRun, tool: Tool, call: ToolCall, before: readonly EventDraft[] = []): Promise<ToolResult> {
+async function start(
+  active: ActiveRun,
+  tool: Tool,
+  call: ToolCall,
+  before: readonly EventDraft[] = [],
+  remembered?: RememberedCall,
+): Promise<ToolResult> {
   const { callId, input } = call
-  const started: EventDraft = { type: 'tool.started', actor: active.runtime.agentActor, data: { callId, input } }
+  const data = { callId, input, ...(remembered && { remembered }) }
+  const started: EventDraft = { type: 'tool.started', actor: active.runtime.agentActor, data }
   // What is different before it starts is not its work.
   if (tool.effect !== 'read') await lookAround(active)
   const events = await appendUnpaused(active, [...before, started], tool.effect !== 'read')
