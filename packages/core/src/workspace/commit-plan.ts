@@ -133,7 +133,11 @@ async function stateOf(
   base: WorkFile | undefined,
 ): Promise<PathState> {
   const before = await fileIn(tree, path)
-  const storedBase = base && (await stored.store(path, base, readerOf(repository, before)))
+  // What was stored before it would have been converted is still what was copied.
+  const isVerbatim = base && before && objectId(repository.objectFormat, { type: 'blob', content: await base.content() }) === before.oid
+  const storedBase = isVerbatim
+    ? storedAt(repository, { ...before, mode: base.mode })
+    : base && (await stored.store(path, base, readerOf(repository, before)))
   return { base: storedBase, rawBase: base, before, theirs: undefined, rawTheirs: undefined }
 }
 
