@@ -72,6 +72,11 @@ function folders(dir: string): string[] {
     .map((entry) => entry.name)
 }
 
+function relink(path: string): void {
+  rmSync(path)
+  symlinkSync('run.sh', path)
+}
+
 /** A sandbox that does something before each of its actions that change files, which are counted from 0. */
 function watched(sandbox: Sandbox, beforeAction: (nth: number) => void): Sandbox {
   let actions = 0
@@ -147,7 +152,7 @@ describe('applyPlan', () => {
     ['a file that is gone', 'a.txt', (dir: string) => rmSync(join(dir, 'a.txt'))],
     ['a file that can be run now', 'a.txt', (dir: string) => chmodSync(join(dir, 'a.txt'), 0o755)],
     ['a file to remove that has other content', 'new/d.txt', (dir: string) => writeFileSync(join(dir, 'new/d.txt'), 'mine\n')],
-    ['a link in the place of a file', 'a.txt', (dir: string) => (rmSync(join(dir, 'a.txt')), symlinkSync('run.sh', join(dir, 'a.txt')))],
+    ['a link in the place of a file', 'a.txt', (dir: string) => relink(join(dir, 'a.txt'))],
     ['a file where none was', 'dir/b.txt', (dir: string) => write(dir, { 'dir/b.txt': 'mine\n' })],
   ])('changes nothing where it finds %s', (_, path, change) =>
     withFiles(async (fixture) => {

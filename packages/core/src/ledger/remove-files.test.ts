@@ -93,7 +93,7 @@ for (const { name, argv } of shells) {
       'removes more than fits into one command',
       () =>
         withShell(argv, async (sandbox) => {
-          const removals = Array.from({ length: 400 }, (_, at) => ({ path: `${'long'.repeat(30)}${at}`, sha256: sha256(`${at}`) }))
+          const removals = Array.from({ length: 250 }, (_, at) => ({ path: `${'long'.repeat(30)}${at}`, sha256: sha256(`${at}`) }))
           for (const [at, { path }] of removals.entries()) writeFileSync(join(sandbox.workdir, path), `${at}`)
           expect(await removeFiles(sandbox, removals)).toEqual([])
           expect(readdirSync(sandbox.workdir)).toEqual([])

@@ -354,4 +354,42 @@ describe('planUndo', () => {
     expect(seen.refused / all).toBeGreaterThan(0.05)
     expect(seen.cautious / all).toBeLessThan(0.15)
   })
+
+  it('is no conflict where there is always an untouched line between what each of them edits', async () => {
+    const blocks = fc.record({
+      commits: fc.array(
+        fc.record({
+          who: fc.constantFrom<Who>('human', 'agent'),
+          edits: fc.array(fc.record({ block: fc.nat(2), at: fc.nat(6), out: fc.nat(2), put: fc.nat(3) }), { minLength: 1, maxLength: 4 }),
+        }),
+        { minLength: 2, maxLength: 10 },
+      ),
+      who: fc.constantFrom<Who>('human', 'agent'),
+    })
+    await fc.assert(
+      fc.asyncProperty(blocks, async ({ commits: script, who }) => {
+        let unique = 0
+        const fresh = (count: number): Line[] => Array.from({ length: count }, () => ({ text: `u${unique++}\n` }))
+        // Six blocks, one of the human's and one of the agent's in turn, each behind a line that nobody touches.
+        const guards = fresh(6)
+        const contents = guards.map(() => fresh(3))
+        const kept = contents.map((block) => [...block])
+        const state = (of: readonly Line[][]): Files =>
+          new Map([['a.txt', { lines: guards.flatMap((guard, at) => [guard, ...of[at]!]), mode: '100644' as const }]])
+        const played: Commit[] = [{ who: 'human', files: state(contents) }]
+        for (const { who: by, edits } of script) {
+          for (const { block, at, out, put } of edits) {
+            const nth = block * 2 + (by === 'human' ? 0 : 1)
+            const lines = fresh(put)
+            for (const place of by === who ? [contents] : [contents, kept]) place[nth]!.splice(at % (place[nth]!.length + 1), out, ...lines)
+          }
+          played.push({ who: by, files: state(contents) })
+        }
+        const { conflicts, at } = await undo(played, who)
+        expect(conflicts).toEqual([])
+        expect(at('a.txt').text).toBe(textOf(state(kept).get('a.txt')!))
+      }),
+      { numRuns: 300 },
+    )
+  })
 })
