@@ -56,6 +56,7 @@ describe('createCodingTools in a task', () => {
     expect(await readFile(join(work, 'a.txt'), 'utf8')).toBe('1\ntwo\nby hand\n')
     const changes = events.filter(isKnown).flatMap((event) => (event.type === 'file.changed' ? [event] : []))
     expect(changes).toMatchObject([
+      { actor: { id: 'unknown' }, data: { path: 'a.txt', change: 'modified', evidence: 'window', candidates: ['outside'] } },
       { actor: { kind: 'agent' }, data: { path: 'a.txt', change: 'modified', callId: results(events)[2]?.callId } },
     ])
   })

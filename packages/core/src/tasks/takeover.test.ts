@@ -205,6 +205,10 @@ describe('Task.restore', () => {
     expect(lines).not.toContain('second')
     expect(lines).not.toContain('Another one')
     expect(lines).toContain('Once more')
+    await expect(task.restore({ checkpoint: 'nowhere' })).rejects.toMatchObject({
+      code: 'UNKNOWN_CHECKPOINT',
+      message: expect.stringContaining('good'),
+    })
   })
 })
 
