@@ -43,6 +43,7 @@ export function createEditTool(): Tool<z.infer<typeof EditInput>, ToolOutput> {
     input: EditInput,
     effect: 'write',
     sources: ({ path }) => [`file:${normalisePath(path)}`],
+    paths: ({ path }) => [path],
     scope: ({ path }) => `changes to ${showPath(normalisePath(path))}`,
     remember: (file, memory) => rememberSettled(file, memory, { unread: false }),
     async run(input, context) {

@@ -28,6 +28,7 @@ export function createListTool(): Tool<z.infer<typeof ListInput>, ToolOutput> {
     input: ListInput,
     effect: 'read',
     sources: ({ path }) => [`file:${normalisePath(path ?? '.')}`],
+    paths: ({ path }) => [`${path ?? '.'}/`],
     async run(input, context) {
       const sandbox = await context.sandbox()
       const path = normalisePath(input.path ?? '.', sandbox.workdir)

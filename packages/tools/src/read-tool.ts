@@ -33,6 +33,7 @@ export function createReadTool(): Tool<ReadInput, ToolOutput> {
     input: ReadInput,
     effect: 'read',
     sources: ({ path }) => [`file:${normalisePath(path)}`],
+    paths: ({ path }) => [path],
     async run(input, context) {
       if (input.endLine !== undefined && input.endLine < (input.startLine ?? 1)) return failed('endLine is before startLine.')
       const sandbox = await context.sandbox()

@@ -36,6 +36,7 @@ export function createSearchTool(): Tool<SearchInput, ToolOutput> {
     input: SearchInput,
     effect: 'read',
     sources: ({ path }, output) => filesOf(output) ?? [`file:${normalisePath(path ?? '.')}`],
+    paths: ({ path }) => [`${path ?? '.'}/`],
     async run(input, context) {
       if (/[\n\0]/.test(input.pattern)) return failed('The pattern has a line break or NUL in it; search looks within single lines.')
       const fits = input.glob === undefined ? () => true : globFilter(input.glob)

@@ -47,6 +47,8 @@ export function createShellTool(options: ShellToolOptions = {}): Tool<ShellInput
       'use shell_output and shell_stop with the id you get. Long output is shown with its middle left out.',
     input: ShellInput,
     effect: 'execute',
+    command: ({ command, cwd = '.' }) =>
+      normalisePath(cwd) === '.' ? command : `cd '${normalisePath(cwd).replaceAll("'", "'\\''")}' && ${command}`,
     scope: ({ command, cwd, background }) =>
       `exactly ${JSON.stringify(command)}${cwd === undefined ? '' : ` in ${JSON.stringify(normalisePath(cwd))}`}${background ? ', in the background' : ''}`,
     async run(input, context) {

@@ -24,6 +24,7 @@ export function createWriteTool(): Tool<z.infer<typeof WriteInput>, ToolOutput> 
     input: WriteInput,
     effect: 'write',
     sources: ({ path }) => [`file:${normalisePath(path)}`],
+    paths: ({ path }) => [path],
     scope: ({ path }) => `changes to ${showPath(normalisePath(path))}`,
     remember: (file, memory) => rememberSettled(file, memory, { unread: true }),
     async run(input, context) {
