@@ -17,6 +17,7 @@ import { inflateObject, packObject, unpackObject } from './pack-file.ts'
 import type { PackFolder } from './pack-folder.ts'
 import type { FinishedPack } from './pack-writer.ts'
 import { discardPack, publishPack, syncPack } from './pack-writer.ts'
+import { createReliedContent } from './relied-content.ts'
 import { createTreeCache } from './tree-cache.ts'
 import type { UnwrittenObjects } from './unwritten-objects.ts'
 import { createUnwrittenObjects, writePack } from './unwritten-objects.ts'
@@ -60,9 +61,11 @@ interface Attempt {
 
 /** About 20 MB. */
 const cachedEntries = 100_000
+const reliedBytes = 16_777_216
 
 export function createCommitQueue({ folder, packs, reader, locks, isDurable }: CommitQueueOptions): CommitQueue {
   const cache = createTreeCache(cachedEntries)
+  const relied = createReliedContent(reliedBytes)
   const waiting: Request[] = []
   let pending = createUnwrittenObjects(folder.dir, folder.packs)
   let writing: UnwrittenObjects | undefined
@@ -121,10 +124,14 @@ export function createCommitQueue({ folder, packs, reader, locks, isDurable }: C
   }
 
   function stageTarget(made: Map<string, Buffer>, content: UnwrittenObjects): StageTarget {
-    const add = (type: ObjectType, object: Buffer): string => {
+    const add = (type: ObjectType, object: Uint8Array): string => {
       const oid = objectId(type, object)
       if (!made.has(oid) && !packs.has(oid)) made.set(oid, packObject(type, object))
       return oid
+    }
+    const storeAgain = (oid: string): boolean => {
+      const lost = relied.get(oid)
+      return lost !== undefined && add('blob', lost) === oid
     }
     const madeTree = (oid: string): ReturnType<typeof decodeTree> => {
       const packed = made.get(oid)
@@ -132,7 +139,7 @@ export function createCommitQueue({ folder, packs, reader, locks, isDurable }: C
     }
     return {
       dir: folder.dir,
-      has: (oid) => content.has(oid) || packs.find(oid) !== undefined,
+      has: (oid) => content.has(oid) || packs.find(oid) !== undefined || storeAgain(oid),
       readCommit: (oid) => reader.commit(oid),
       readTree: (oid) => cache.get(oid) ?? madeTree(oid) ?? reader.tree(oid),
       writeTree(entries) {
@@ -175,7 +182,11 @@ export function createCommitQueue({ folder, packs, reader, locks, isDurable }: C
   return {
     put(content) {
       const oid = objectId('blob', content)
-      if (pending.has(oid) || writing?.has(oid) || packs.has(oid)) return oid
+      if (pending.has(oid) || writing?.has(oid)) return oid
+      if (packs.has(oid)) {
+        relied.add(oid, content)
+        return oid
+      }
       folder.prepare()
       pending.add(oid, packObject('blob', content))
       return oid

@@ -33,6 +33,7 @@ const config = `[core]
 	auto = 0
 	packRefs = false
 	cruftPacks = true
+	writeCommitGraph = false
 [pack]
 	window = 0
 	writeBitmaps = false

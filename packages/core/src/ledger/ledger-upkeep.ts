@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { syncNames } from '../events/durable-file.ts'
 import type { LockOwner } from '../events/file-lock.ts'
 import { fileError } from '../events/store-errors.ts'
+import { objectIdPattern } from './git-object.ts'
 import type { LedgerFolder } from './ledger-folder.ts'
+import { readIfThere } from './ledger-folder.ts'
 import type { LedgerReader } from './ledger-reader.ts'
 import type { LedgerRefs } from './ledger-refs.ts'
 import { copyPacks, firstOfEach, packsToMerge } from './merge-packs.ts'
@@ -93,12 +95,15 @@ export function createLedgerUpkeep({ folder, packs, refs, reader, locks, isDurab
     const going = new Set(taskIds.map((taskId) => `refs/baton/${taskId}`))
     const all = refs.all()
     const roots = new Map([...all].filter(([name]) => !going.has(name)))
-    const pruned = [...all].flatMap(([name, oid]) => (going.has(name) ? oid : []))
+    // The mark also says what a prune was about to remove that did not come to its end.
+    const interrupted = (readIfThere(folder.pruneMark) ?? '').split('\n').filter((line) => objectIdPattern.test(line))
+    const pruned = [...interrupted, ...[...all].flatMap(([name, oid]) => (going.has(name) ? oid : []))]
     const live = await findLiveObjects(reader, packs, roots, pruned)
+    await folder.replace(folder.pruneMark, [randomUUID(), ...pruned].join('\n'))
     await refs.remove(taskIds)
-    await folder.replace(folder.pruneMark, randomUUID())
     const inputs = packs.list().filter((pack) => !live.isAllLive(pack))
     await replacePacks(inputs, (pack, position) => live.isLive(pack, position))
+    await folder.replace(folder.pruneMark, randomUUID())
   }
 
   return {

@@ -92,6 +92,11 @@ function deflateBound(size: number): number {
   return size + Math.floor(size / 1000) + 5 * Math.floor(size / 16_383) + 64
 }
 
+/** zlib allocates its output in chunks of this size: one is enough for most objects, and small ones need no large one. */
+function chunkFor(bytes: number): number {
+  return Math.max(64, Math.min(65_536, bytes + 64))
+}
+
 /** The bytes of an object in a pack. Level 3 is as fast as 1 here, and 6 takes twice as long to save an eighth. */
 export function packObject(type: ObjectType, content: Uint8Array): Buffer {
   const head: number[] = []
@@ -101,7 +106,7 @@ export function packObject(type: ObjectType, content: Uint8Array): Buffer {
     head.push(byte | 0x80)
     byte = rest & 0x7f
   }
-  return Buffer.concat([Buffer.from([...head, byte]), deflateSync(content, { level: 3 })])
+  return Buffer.concat([Buffer.from([...head, byte]), deflateSync(content, { level: 3, chunkSize: chunkFor(content.length) })])
 }
 
 /** The inverse of {@link packObject}. */
@@ -114,7 +119,7 @@ export function unpackObject(packed: Buffer): PackedObject {
 /** The content of an object, or undefined where it is damaged. */
 export function inflateObject({ size, deflated }: PackedObject): Buffer | undefined {
   try {
-    const content = inflateSync(deflated)
+    const content = inflateSync(deflated, { chunkSize: chunkFor(size) })
     return content.length === size ? content : undefined
   } catch {
     return undefined
