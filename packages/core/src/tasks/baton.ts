@@ -300,7 +300,8 @@ export function createBaton(options: BatonOptions = {}): Baton {
       return open
     })
     openTasks.set(id, opening)
-    opening.catch(() => openTasks.delete(id))
+    // It may have been created meanwhile.
+    opening.catch(() => openTasks.get(id) === opening && openTasks.delete(id))
     return opening
   }
 

@@ -41,12 +41,8 @@ export async function runBestOf(
   const forks: Task[] = []
   try {
     for (let index = 0; index < n; index++) forks.push(await task.fork())
-    const tries = await Promise.all(
-      forks.map(async (fork, index) => {
-        await vary?.(fork, index)
-        return { task: fork, index, result: await fork.start().result }
-      }),
-    )
+    for (const [index, fork] of forks.entries()) await vary?.(fork, index)
+    const tries = await Promise.all(forks.map(async (fork, index) => ({ task: fork, index, result: await fork.start().result })))
     const winner = await judge(tries)
     await Promise.all(forks.map((fork) => (fork.id === winner?.task.id ? undefined : fork.end({ reason: 'Another try was better.' }))))
     return { winner, tries }
