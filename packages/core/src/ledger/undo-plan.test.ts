@@ -116,6 +116,16 @@ describe('planUndo', () => {
     expect(await undo('agent', ...modes)).toEqual(['a: mode'])
   })
 
+  it('does not guess on which side of a line that comes back something was put among lines that read the same', async () => {
+    const changes = [
+      ['start', { a: 'p\nu\n}\n' }],
+      ['agent', { a: 'u\n}\n' }],
+      ['human', { a: '}\n' }],
+      ['human', { a: '}\n}\n' }],
+    ] as const
+    expect(await undo('agent', ...changes)).toEqual(['a: text'])
+  })
+
   it('gives a conflict where a rename or a removal meets an edit', async () => {
     expect(await undo('agent', ['start', { a: '1\n' }], ['agent', { a: '2\n' }], ['human', { a: undefined, b: '2\n' }])).toEqual([
       'a: deleted',
