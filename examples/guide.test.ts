@@ -8,6 +8,10 @@ import { runExample, startExample, temporaryFolder } from './testing/run-example
 const printed: Record<string, RegExp> = {
   'steer.ts':
     /^ask ok add\nshell waits: this task is supervised, and the tool can run commands\nshell ok cleaned\n\[exit code 0\]\ndone It is called add now\.\n$/,
+  'approvals.ts':
+    /^denied: Not here\.\nalice is asked about shell: exactly "mkdir -p dist"\nruns, as alice approved it before\ndenied: Not here\.\nruns, as alice approved it before\nruns, as alice approved it before\nalice approved shell: exactly "mkdir -p dist"; revoked: true\n$/,
+  'dial.ts':
+    /^-one \+eins\nAlice accepted all[\s\S]*\n-two \+zwo\nAlice decided[\s\S]*-zwo\n\+zwei\nEdited notes\.md: 1 replacement[\s\S]*\ndone notes\.md modified\n$/,
   'delegate.ts':
     /^done: Looks fine\.\ndone: Looks fine\.\n2 model calls\nReview the (parser|printer)\. true\nReview the (parser|printer)\. true\n$/,
   'execution.ts': /^one\/slow HEDGED\ntwo\/quick \$0\.006 Hello!\ndone\nlimit costUsd tenant 0\.006\n$/,
@@ -38,7 +42,7 @@ describe('examples/guide', options, () => {
     const cwd = temporaryFolder()
     writeFileSync(join(cwd, 'notes.md'), 'one\ntwo\n')
     writeFileSync(join(cwd, 'passes.test.js'), "require('node:test')('passes', () => {})\n")
-    const { code, stdout, stderr } = await runExample(join('guide', file), { cwd })
+    const { code, stdout, stderr } = await runExample(join('guide', file), { cwd, env: { HOME: temporaryFolder() } })
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(expected)
   })
