@@ -63,8 +63,8 @@ export const CheckpointCreated = z.object({
   label: z.string().optional(),
   /** With the reason `restore`: the earlier commit whose files these are again. What came between no longer counts. */
   restores: z.string().optional(),
-  /** The commit that is checked out in the sandbox's own git repository, where it has one. */
-  gitHead: z.string().optional(),
+  /** The git repository in the sandbox, where there is one with a commit: what is checked out, and how many entries its reflog had. */
+  git: z.object({ head: z.string(), entries: z.int().nonnegative() }).optional(),
 })
 export type CheckpointCreated = z.infer<typeof CheckpointCreated>
 

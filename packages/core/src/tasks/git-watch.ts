@@ -6,11 +6,14 @@ import type { Sandbox } from '../sandbox/sandbox.ts'
 /** A git operation, and the commit that was checked out after it. */
 export type GitOperation = EventTypes['git.changed']
 
+/** Where a repository stands. */
+export type GitState = NonNullable<EventTypes['checkpoint.created']['git']>
+
 /** What the reflog of the repository in a sandbox says. */
 export interface GitLook {
-  /** The commit that is checked out; undefined where there is no repository, or one without a commit. */
-  readonly head: string | undefined
-  /** What happened since the commit that was asked about, oldest first. */
+  /** Undefined where there is no repository, or one without a commit. */
+  readonly state: GitState | undefined
+  /** What happened since the look that was asked about, oldest first. */
   readonly operations: readonly GitOperation[]
 }
 
@@ -23,20 +26,20 @@ const maxOperations = 100
  * Reads the reflog of `HEAD` (gitrevisions(7), `.git/logs/HEAD`: a line each with the commits before and after, who, when, and git's own message). It is a
  * file of the sandbox like any other: what it says is passed on, and nothing is done by it.
  *
- * @param since - the commit at the last look; `null`: none had been made. Undefined: there was no look, so nothing is news.
+ * @param since - what the last look found; `null`: no repository. Undefined: there was no look, so nothing is news.
  */
-export async function lookAtGit(sandbox: Sandbox, since: string | null | undefined, options: Abortable): Promise<GitLook> {
+export async function lookAtGit(sandbox: Sandbox, since: GitState | null | undefined, options: Abortable): Promise<GitLook> {
   const log = await read(sandbox, '.git/logs/HEAD', maxLogBytes, options)
-  if (log === undefined) return { head: undefined, operations: [] }
-  const lines = log.split('\n').flatMap((line) => parse(line) ?? [])
+  const lines = (log ?? '').split('\n').flatMap((line) => parse(line) ?? [])
   const head = lines.at(-1)?.to
-  if (since === undefined || head === since) return { head, operations: [] }
-  const last = since === null ? -1 : lines.findLastIndex(({ to }) => to === since)
-  // Where the log does not know the commit any more, as after `reflog expire`, only where it stands now can be told.
-  const news = last === -1 && since !== null ? lines.slice(-1) : lines.slice(last + 1)
+  const state = head === undefined ? undefined : { head, entries: lines.length }
+  if (since === undefined || !state || (since && since.head === head && since.entries === lines.length)) return { state, operations: [] }
+  const known = since === null || (since.entries <= lines.length && lines[since.entries - 1]?.to === since.head)
+  // Where the log was cut, as by `reflog expire`, only where it stands now can be told.
+  const news = known ? lines.slice(since?.entries ?? 0) : lines.slice(-1)
   const branch = branchOf(await read(sandbox, '.git/HEAD', 4096, options))
   const operations = news.slice(-maxOperations).map((line) => ({ ...line, ...(branch !== undefined && { branch }) }))
-  return { head, operations }
+  return { state, operations }
 }
 
 async function read(sandbox: Sandbox, path: string, maxBytes: number, { signal }: Abortable): Promise<string | undefined> {

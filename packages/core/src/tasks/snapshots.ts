@@ -12,7 +12,7 @@ import type { Sandbox } from '../sandbox/sandbox.ts'
 import { diffTexts } from '../workspace/file-diff.ts'
 import type { FoundWrite, PathState, PathWindow } from './attribution.ts'
 import { attribute, byActor, judge } from './attribution.ts'
-import type { GitLook } from './git-watch.ts'
+import type { GitLook, GitState } from './git-watch.ts'
 import { lookAtGit } from './git-watch.ts'
 import { labelOf } from './labels.ts'
 import type { ActiveRun } from './run-context.ts'
@@ -74,8 +74,8 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
   const watch = createWorkspaceWatch({ ledger })
   /** Contents that recorded changes have left, by path and hash. */
   const noted = new Map<string, LedgerFile>()
-  /** The commit that was checked out at the last look; null: none. */
-  let seenHead: string | null | undefined
+  /** The repository in the sandbox at the last look; null: none. */
+  let seenGit: GitState | null | undefined
   /** A commit that the ledger is known to have. */
   let found: string | undefined
   /** What is recorded up to there is accounted for. */
@@ -96,7 +96,7 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
       const upTo = stream.lastSeq
       const mark = writers.mark()
       const look = await watch.look(sandbox, base?.commit, { signal: options.signal })
-      const git = await lookAtGit(sandbox, seenHead === undefined ? base && (base.gitHead ?? null) : seenHead, options)
+      const git = await lookAtGit(sandbox, seenGit === undefined ? base && (base.git ?? null) : seenGit, options)
       const { drafts, commits } = await compose({ look, git, base, upTo }, options)
       if (lost) drafts.unshift(lostLedgerDraft())
       const known = state.checkpoint?.commit
@@ -111,7 +111,7 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
         continue
       }
       writers.closeWindow(mark)
-      seenHead = git.head ?? null
+      seenGit = git.state ?? null
       coveredTo = upTo
       const commit = commits.at(-1)
       if (commit !== undefined) await moveTo(commit)
@@ -155,11 +155,7 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
       const author = stages[index]?.author ?? systemActor
       const parent = unchanged[index - 1] ?? base?.commit
       drafts.push(
-        checkpointDraft(
-          author,
-          { commit, ...(parent !== undefined && { parent }), upTo, ...(git.head !== undefined && { gitHead: git.head }) },
-          options,
-        ),
+        checkpointDraft(author, { commit, ...(parent !== undefined && { parent }), upTo, ...(git.state && { git: git.state }) }, options),
       )
     }
     return { drafts, commits }
@@ -180,7 +176,7 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
     hasLast,
     reset() {
       watch.reset()
-      seenHead = undefined
+      seenGit = undefined
     },
     take: (sandbox, options) => alone(() => take(sandbox, options)),
     async note(sandbox, path, sha256) {
@@ -238,7 +234,7 @@ function subjectOf({ kind, id, name }: Actor, paths: readonly string[], reason: 
 
 function checkpointDraft(
   actor: Actor,
-  state: { readonly commit: string; readonly parent?: string; readonly upTo: number; readonly gitHead?: string },
+  state: { readonly commit: string; readonly parent?: string; readonly upTo: number; readonly git?: GitState },
   { reason, label, restores }: SnapshotOptions,
 ): EventDraft {
   const more = { ...(label !== undefined && { label }), ...(restores !== undefined && { restores }) }
