@@ -9,10 +9,14 @@ import { createLedger } from './git-ledger.ts'
 
 const disk = mkdtempSync(join(tmpdir(), 'baton-ledger-disk-'))
 
+function system(command: string, ...args: string[]): void {
+  execFileSync(command, args, { stdio: 'ignore' })
+}
+
 /** Mounting needs privileges; `BATON_REQUIRE=tmpfs` runs the tests even where it failed, and so fails them. */
 function mountSmallDisk(): boolean {
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'baton-test', disk], { stdio: 'ignore' })
+    system('mount', '-t', 'tmpfs', '-o', 'size=2m', 'baton-test', disk)
     return true
   } catch {
     return false
@@ -23,7 +27,7 @@ const mounted = mountSmallDisk()
 const lacksDisk = !mounted && !process.env.BATON_REQUIRE?.split(',').includes('tmpfs')
 
 afterAll(() => {
-  if (mounted) execFileSync('umount', ['-l', disk])
+  if (mounted) system('umount', '-l', disk)
   rmSync(disk, { recursive: true, force: true })
 })
 
@@ -44,7 +48,7 @@ describe('createLedger on a full disk', () => {
       expect(readdirSync(join(dir, 'objects/pack'))).toHaveLength(2)
     }
     expect(await textsOf(ledger, base!)).toEqual({ a: 'a' })
-    if (mounted) execFileSync('mount', ['-o', 'remount,size=8m', disk])
+    if (mounted) system('mount', '-o', 'remount,size=8m', disk)
     const [head] = await ledger.commit(base, [stage])
     await ledger.point('task', head!)
     await ledger.close()
@@ -56,7 +60,7 @@ describe('createLedger on a full disk', () => {
   })
 
   it.skipIf(lacksDisk)('loses nothing when there is no room to merge, to point or to prune', async () => {
-    if (mounted) execFileSync('mount', ['-o', 'remount,size=1m', disk])
+    if (mounted) system('mount', '-o', 'remount,size=1m', disk)
     const dir = join(disk, 'second')
     const ledger = createLedger({ dir })
     const heads: string[] = []

@@ -45,18 +45,24 @@ export interface Ledger {
   compare(from: string, to: string, options?: Abortable): Promise<readonly LedgerChange[]>
   /** The content of a file, or of a pointer where the content is not kept. Rejects with `LEDGER_DAMAGED`. */
   read(file: LedgerFile): Promise<Uint8Array>
-  /** Keeps content, to be named by a later stage. Durable with the next `commit`. */
+  /**
+   * Keeps content, to be named by a later stage. Durable with the next `commit`; until then beyond 32 MiB in files that nobody else sees. Leave the content as
+   * it is. Throws `STORE_FULL` or `STORE_FAILED`.
+   */
   put(content: Uint8Array, mode?: LedgerFile['mode']): LedgerFile
   /**
    * Writes stages one after the other on top of a commit (undefined: an empty workspace) in one durable write, and returns their ids in order. An empty list
    * of stages gives an empty list. Moves no ref.
    */
   commit(base: string | undefined, stages: readonly LedgerStage[], options?: Abortable): Promise<readonly string[]>
-  /** Lets a task's ref point to a commit, wherever it was. */
+  /** Lets a task's ref point to a commit, wherever it was. What a task's log names has to be reached from its ref: the rest can be pruned. */
   point(taskId: string, commit: string): Promise<void>
   /** The commit that a task's ref points to. */
   head(taskId: string): Promise<string | undefined>
-  /** Removes the refs of these tasks, and every object that no other ref needs. */
+  /**
+   * Removes the refs of these tasks, and every object that no other ref needs. A commit of the last day that no ref needs stays, unless it stands on one that
+   * goes: its ref may be about to follow. Commits wait for it. Rejects with `LEDGER_DAMAGED`, and removes nothing, where it cannot tell what is needed.
+   */
   prune(taskIds: readonly string[]): Promise<void>
   close(): Promise<void>
 }

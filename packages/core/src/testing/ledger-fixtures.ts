@@ -1,7 +1,7 @@
+import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect } from 'vitest'
 import type { Actor } from '../events/envelope.ts'
 import type { Ledger, LedgerFile, LedgerStage } from '../ledger/ledger.ts'
 
@@ -28,7 +28,7 @@ export function git(dir: string, ...args: string[]): { status: number | null; ou
 export function expectClean(dir: string): void {
   const { status, output, errors } = git(dir, 'fsck', '--strict', '--full', '--no-progress', '--no-dangling')
   const complaints = (output.toString() + errors).split('\n').filter((line) => line !== '' && !line.startsWith('notice:'))
-  expect({ status, complaints }).toEqual({ status: 0, complaints: [] })
+  assert.deepEqual({ status, complaints }, { status: 0, complaints: [] })
 }
 
 /** The names of the packs that have an index. */
