@@ -7,6 +7,9 @@ missing=()
 command -v bwrap >/dev/null || missing+=(bubblewrap)
 command -v rg >/dev/null || missing+=(ripgrep)
 command -v git >/dev/null || missing+=(git)
+command -v zsh >/dev/null || missing+=(zsh)
+command -v dash >/dev/null || missing+=(dash)
+command -v busybox >/dev/null || missing+=(busybox)
 
 if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -24,4 +27,5 @@ if command -v bwrap >/dev/null; then
 fi
 if command -v rg >/dev/null; then working+=(ripgrep); fi
 if script --version 2>/dev/null | grep -q util-linux; then working+=(script); fi
+for shell in zsh dash busybox; do if command -v "$shell" >/dev/null; then working+=("$shell"); fi; done
 (IFS=, && echo "${working[*]-}")

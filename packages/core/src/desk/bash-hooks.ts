@@ -16,7 +16,8 @@ __baton_told=1
 __baton_ready`
 }
 
-const functions = `__baton_told= __baton_hiding= __baton_number= __baton_entry= __baton_text= __baton_name=__baton_ready
+const functions = `__baton_first='\${__baton_nonce:+__baton_ended}'
+__baton_told= __baton_hiding= __baton_number= __baton_entry= __baton_text= __baton_name=__baton_ready
 __baton_mark() { builtin printf '\\033]7717;%s;%s\\007' "$__baton_nonce" "$1" 2>/dev/null >/dev/tty; }
 __baton_escape() {
   local LC_ALL=C text=$1 code hex char
@@ -85,7 +86,8 @@ __baton_hide() {
 __baton_ended() {
   local code=\${1-$?}
   { local -; set +xeu; } 2>/dev/null
-  [[ -z $__baton_told ]] || return "$code"
+  # After something of the person's own the code would be of that; then __baton_ready, which gets the true one, tells.
+  [[ -z $__baton_told && ( -n \${1-} || \${PROMPT_COMMAND[0]} == "$__baton_first"* ) ]] || return "$code"
   __baton_told=1
   __baton_unlist
   __baton_mark "end;$code"
@@ -100,16 +102,16 @@ __baton_ready() {
   __baton_hide
 }
 __baton_install() {
-  local ended='\${__baton_nonce:+__baton_ended}' ready='\${__baton_nonce:+__baton_ready}' attributes
+  local ready='\${__baton_nonce:+__baton_ready}' attributes
   local start='$(__baton_start "$?")\${__baton_name#"\${PROMPT_COMMAND[99]:=__baton_ready}"}'
   attributes=$(builtin declare -p PROMPT_COMMAND 2>/dev/null)
   attributes=\${attributes#declare -}
   # An array cannot be exported, and before 5.1 only its first element counted.
   if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] < 501)) || [[ \${attributes%% *} == *x* && \${attributes%% *} != *a* ]]; then
     start='$(__baton_start "$?")'
-    [[ $PROMPT_COMMAND == *__baton_ended*__baton_ready* ]] || PROMPT_COMMAND=$ended$'\\n'$PROMPT_COMMAND$'\\n'$ready
+    [[ $PROMPT_COMMAND == *__baton_ended*__baton_ready* ]] || PROMPT_COMMAND=$__baton_first$'\\n'$PROMPT_COMMAND$'\\n'$ready
   else
-    [[ \${PROMPT_COMMAND[0]} == *__baton_ended* ]] || PROMPT_COMMAND[0]=$ended$'\\n'\${PROMPT_COMMAND[0]}
+    [[ \${PROMPT_COMMAND[0]} == "$__baton_first"* ]] || PROMPT_COMMAND[0]=$__baton_first$'\\n'\${PROMPT_COMMAND[0]//"$__baton_first"/}
     PROMPT_COMMAND[99]=__baton_ready
   fi
   if shopt -q promptvars; then

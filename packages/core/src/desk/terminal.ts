@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
 import { abortedError, BatonError, throwIfAborted } from '../errors.ts'
 import type { Abortable } from '../options.ts'
@@ -64,8 +65,9 @@ export interface Terminal {
   close(): Promise<void>
 }
 
-/** How long a shell may take to end when it is hung up. */
-const hangUpMs = 2000
+/** How often a shell is told to hang up, and how long it may take each time. bash now and then misses one that comes just before it prompts. */
+const hangUps = 10
+const hangUpMs = 200
 
 /**
  * Opens a terminal in a sandbox that has `tty`, and reports what a person runs there.
@@ -126,11 +128,12 @@ export async function openTerminal(sandbox: Sandbox, options: TerminalOptions): 
 }
 
 async function hangUp(process: SandboxProcess, exit: Promise<ExitStatus>): Promise<void> {
-  const late = Promise.withResolvers<'late'>()
-  const timer = setTimeout(() => late.resolve('late'), hangUpMs)
-  await process.kill('SIGHUP')
-  if ((await Promise.race([exit, late.promise])) === 'late') await process.kill()
-  clearTimeout(timer)
+  const ended = exit.then(() => true)
+  for (let sent = 0; sent < hangUps; sent++) {
+    await process.kill('SIGHUP')
+    if (await Promise.race([ended, setTimeout(hangUpMs, false)])) return
+  }
+  await process.kill()
   await exit
 }
 

@@ -27,13 +27,14 @@ __baton_escape() {
   REPLY=\${text//(#m)[[:cntrl:]%;]/%\${(l:2::0:)$(( [##16] #MATCH ))}}
 }
 __baton_start() {
+  local code=$?
   emulate -L zsh
   setopt no_xtrace
   local REPLY cwd
   (( \${precmd_functions[(I)__baton_end]} )) || precmd_functions+=(__baton_end)
   __baton_escape "$PWD"; cwd=$REPLY
   __baton_escape "\${1:-$3}"
-  __baton_mark "start;;$cwd;$REPLY"
+  __baton_mark "start;$code;$cwd;$REPLY"
 }
 __baton_end() {
   local code=$?
