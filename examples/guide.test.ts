@@ -27,6 +27,10 @@ const printed: Record<string, RegExp> = {
   'learned-routing.ts':
     /^code: small [\s\S]*expected-gain: right 85%[\s\S]*\ncode: large [\s\S]*\+67 points on small[\s\S]*\ncode: small [\s\S]*it is like no task that is known[\s\S]*\n43 tasks are known\n12% likely to be right\n$/,
   'cost.ts': /^price-unknown\ncheap 0\.0022 judge 0\.000108\nstrong 0\.0116\n\$0\.013908 of \$0\.05\n$/,
+  'takeover.ts':
+    /^CONTROL_HELD Task \S+: Alice has had control already\nI have seen your line\.\nWhat others did[\s\S]*Alice had control of the sandbox, … to … \(UTC\), and gave it back\.\nAlice says: Four is done\. Do not sort them\.\n\nFiles changed by Alice:\n- notes\.md \(modified, \+1 −0\)\n[\s\S]*\+four\n\nCommands they ran:\n- Alice: wc -l < notes\.md → exit code 0\n- Alice: grep -c five notes\.md → exit code 1\n- Alice: exit → exit code 1\nRuns that ended:\n$/,
+  'undo.ts':
+    /^coder modified notes\.md tool\nalice modified notes\.md desk\nai \[\{"start_line":1,"end_line":1\}\]\nhuman \[\{"start_line":3,"end_line":3\}\]\n\{ paths: \[ 'notes\.md' \], conflicts: \[\] \}\nundone: one \| two \| three, by hand\nrestored: ONE \| two\nfork: modified notes\.md\n$/,
   'release-agent.ts': /^releaser: The tests pass\. Releasing a minor version\.\nReleased a minor version\.\n$/,
 }
 

@@ -228,7 +228,7 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
     options: Abortable,
   ): Promise<{ path: string; files: readonly BaselineFile[]; changes: Awaited<ReturnType<typeof findChanges>> }> {
     const base = await baseline()
-    if (!state.sandbox) return { ...base, changes: [] }
+    if (!state.sandbox && !(await open.snapshots.hasLast())) return { ...base, changes: [] }
     const sandbox = await open.sandbox.get(options.signal ?? new AbortController().signal)
     return { ...base, changes: await findChanges(sandbox, base.files, options) }
   }
