@@ -34,11 +34,11 @@ export function createMarkerParser(prefix: string, onMarker: (fields: readonly s
           break
         }
         const end = firstControl(data, at + start.length)
-        if (end === -1 && data.length - at <= maxMarkerBytes) {
+        if (end === -1 && data.length - at < maxMarkerBytes) {
           held = Buffer.from(data.subarray(at))
           break
         }
-        if (end !== -1 && data[end] === bell) {
+        if (end !== -1 && data[end] === bell && end - at < maxMarkerBytes) {
           onMarker(fieldsOf(data.subarray(at + start.length, end)))
           from = end + 1
         } else {

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { probeBubblewrap } from '../sandbox/bubblewrap.ts'
 import { exec } from '../sandbox/exec.ts'
 import { createLocalSandboxProvider } from '../sandbox/local-sandbox.ts'
+import { findTree, sandboxMarker } from '../sandbox/process-tree.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { collect, expectRejection } from '../testing/conformance.ts'
 import { createMemorySandboxProvider } from '../testing/memory-sandbox.ts'
@@ -424,6 +425,40 @@ describe.skipIf(shells[1].missing)('openTerminal with zsh', () => {
     }))
 })
 
+describe('openTerminal with a plain sh', () => {
+  it.skipIf(shells[2].missing)('tells the text where plain typing makes it certain, and otherwise that it does not know', () =>
+    atTerminal({ shell: 'dash' }, async ({ run, terminal, ended, told }) => {
+      expect(await run('fals\x7fsx\x7fe')).toMatchObject({ command: 'false', code: 1 })
+      expect(await run('nonsense\x15true')).toMatchObject({ command: 'true', code: 0 })
+      expect(await run('fal\x16se')).toMatchObject({ command: undefined, code: 1 })
+      await terminal.write('cat\r')
+      await terminal.write('for cat\r\x04')
+      await ended(4)
+      expect(await run('false')).toMatchObject({ command: 'false', code: 1 })
+      await terminal.write('sleep 0.1\r')
+      await terminal.write('\rsh -c "exit 3"\r')
+      await ended(7)
+      expect(told().slice(-1)).toMatchObject([{ command: undefined, code: 3 }])
+    }),
+  )
+
+  it.skipIf(shells[3].missing)('takes what was completed, recalled or typed ahead from the history', () =>
+    atTerminal({ shell: 'ash' }, async ({ run, told, terminal, ended, sandbox }) => {
+      await sandbox.writeFile('a-long-name', Buffer.from('1'))
+      expect(await run('test -e a-lo\t')).toMatchObject({ command: 'test -e a-long-name ', code: 0 })
+      expect(await run('\x1b[A')).toMatchObject({ command: 'test -e a-long-name ', code: 0 })
+      expect(await run('\x1b[5;1Rfalse')).toMatchObject({ command: 'false', code: 1 })
+      await terminal.write('sleep 0.1\r')
+      await terminal.write('(exit 4)\r')
+      await ended(5)
+      expect(told().slice(3)).toMatchObject([
+        { command: 'sleep 0.1', code: 0 },
+        { command: '(exit 4)', code: 4 },
+      ])
+    }),
+  )
+})
+
 describe('openTerminal', () => {
   it.skipIf(noScript)('takes the shell of SHELL, else the best that is there, and says which one is not', async () => {
     await atTerminal({ env: { SHELL: found('dash') } }, async ({ run, screen }) => {
@@ -516,7 +551,7 @@ describe('openTerminal', () => {
     await within(started.promise, 'the command did not start')
     await within(Promise.all([terminal.close(), terminal.close()]), 'close did not end')
     expect(toldIn(events)).toMatchObject([{ command: 'yes', code: null }])
-    expect((await exec(sandbox, 'pgrep -x yes -g 0 | wc -l')).stdout.trim()).toBe('0')
+    expect(findTree({ marker: [sandboxMarker, sandbox.id] })).toEqual([])
     await sandbox.close()
   })
 

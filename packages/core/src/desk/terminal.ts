@@ -131,7 +131,7 @@ async function hangUp(process: SandboxProcess, exit: Promise<ExitStatus>): Promi
   const ended = exit.then(() => true)
   for (let sent = 0; sent < hangUps; sent++) {
     await process.kill('SIGHUP')
-    if (await Promise.race([ended, setTimeout(hangUpMs, false)])) return
+    if (await Promise.race([ended, setTimeout(hangUpMs, false, { ref: false })])) return
   }
   await process.kill()
   await exit

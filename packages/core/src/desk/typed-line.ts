@@ -22,7 +22,7 @@ const cursorReport = /\x1b\[\d+;\d+R/g
 
 /**
  * What is typed at the prompt is for the shell; the text is certain while it is plain characters, backspace (^H, ^?) and ^U. What is typed while a command runs
- * may be for that command, so what the shell reads of it later has no certain text. `onSent` hears of each line that ends.
+ * may be for that command, so what the shell reads of it later has no certain text, and is missed where that command has taken some lines of it. `onSent` hears of each line that ends.
  */
 export function createTypedLine(onSent: () => void): TypedLine {
   const decoder = new TextDecoder()
