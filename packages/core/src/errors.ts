@@ -12,6 +12,7 @@ export type BatonErrorCode =
   | 'FILE_CHANGED'
   | 'FILE_NOT_FOUND'
   | 'FILE_TOO_LARGE'
+  | 'HOOK_REFUSED'
   | 'INVALID_EVENT'
   | 'INVALID_OPTIONS'
   | 'INVALID_STATE'

@@ -8,7 +8,7 @@ import { groupStages } from './commit-runs.ts'
 import type { CommitTarget } from './commit-target.ts'
 import type { CommitConflict, CommitWorkOptions, MergeableFile, WorkFile } from './commit-work.ts'
 import { writeDurable } from './git-lock.ts'
-import type { GitObject, TreeEntry } from './git-objects.ts'
+import type { CommitParts, GitObject, TreeEntry } from './git-objects.ts'
 import { encodeCommit, objectId, treeOf } from './git-objects.ts'
 import type { GitIdentity, Repository } from './repository.ts'
 import type { StoredContent, StoredFile } from './stored-content.ts'
@@ -19,8 +19,10 @@ import type { FinalState, PlannedFile } from './work-tree-state.ts'
 import { isAsCopied, looksSame, plainMode, planWorkTree } from './work-tree-state.ts'
 
 /** A commit to be. */
-interface PlannedCommit {
+export interface PlannedCommit {
   readonly oid: string
+  readonly object: GitObject
+  readonly parts: CommitParts
   readonly parent: string | undefined
   readonly tree: string
   readonly author: Actor
@@ -59,70 +61,92 @@ export async function planCommits(repository: Repository, target: CommitTarget, 
   const runs = await groupStages(options)
   const committer = await committerOf(repository, options)
   const startTree = target.start === undefined ? undefined : treeOf((await repository.read(target.start)).content)
-  const tree = await editTree(repository, startTree)
-  const before = await editTree(repository, startTree)
   const work = new Map(runs.flatMap(({ files }) => [...files]).map(([path, file]) => [repository.prefix + path, file]))
-  const conflicts = new Map<string, CommitConflict['reason']>()
+  const conflicts: RunContext['conflicts'] = new Map()
   for (const path of work.keys()) if (!isAllowedName(path)) conflicts.set(path, 'name')
-  const objects = new Map<string, () => Promise<GitObject>>()
-  const result = (commits: PlannedCommit[], rest: Pick<CommitPlan, 'index' | 'files' | 'isCurrent' | 'storeLfs'>): CommitPlan => ({
+  const objects: RunContext['objects'] = new Map()
+  const plan = { commits: [], objects, committer, index: new Map(), files: [], isCurrent: async () => true, storeLfs: async () => {} }
+  const refused = (): CommitPlan => ({
+    ...plan,
     conflicts: [...conflicts].map(([path, reason]) => ({ path: path.slice(repository.prefix.length), reason })),
-    commits,
-    objects,
-    committer,
-    ...rest,
   })
-  const nothing = { index: new Map(), files: [], isCurrent: async () => true, storeLfs: async () => {} }
-  if (conflicts.size > 0) return result([], nothing)
+  if (conflicts.size > 0) return refused()
 
-  const paths = [...work.keys()]
-  const stored = await readConversions(repository, paths, await attributeFiles(repository, before, work, target.checkedOut))
-  const states = new Map<string, PathState>()
-  for (const path of paths) {
-    throwIfAborted(options.signal, 'commitWork')
-    const problem = stored.problem(path)
-    if (problem && work.get(path)) conflicts.set(path, problem)
-    else states.set(path, await stateOf(repository, before, stored, path, options.base.get(path.slice(repository.prefix.length))))
-  }
-  if (conflicts.size > 0) return result([], nothing)
+  const before = await editTree(repository, startTree)
+  const stored = await readConversions(repository, [...work.keys()], await attributeFiles(repository, before, work, target.checkedOut))
+  const states = await readStates(repository, { tree: before, stored, conflicts, work, options })
+  if (conflicts.size > 0) return refused()
 
-  const lfs = new Map<string, () => Promise<Uint8Array>>()
-  const commits: PlannedCommit[] = []
-  let parent = target.start
-  let parentTree = startTree
+  const tree = await editTree(repository, startTree)
   const index = await repository.index()
-  for (const run of runs) {
-    const paths = await applyRun({ repository, tree, stored, states, objects, lfs, conflicts, options, index }, run)
-    if (conflicts.size > 0) continue
-    const oid = tree.finish(objects)
-    if (oid === parentTree || (parentTree === undefined && paths.length === 0)) continue
-    const time = new Date()
-    const content = encodeCommit({
-      tree: oid,
-      parents: parent === undefined ? [] : [parent],
-      author: { ...run.author, time: run.author.time ?? time },
-      committer: { ...committer, time },
-      message: run.message,
-    })
-    const commit: GitObject = { type: 'commit', content }
-    const id = objectId(repository.objectFormat, commit)
-    objects.set(id, async () => commit)
-    commits.push({ oid: id, parent, tree: oid, author: run.actor, subject: run.message.split('\n')[0] ?? '', paths })
-    parent = id
-    parentTree = oid
-  }
-  if (conflicts.size > 0) return result([], nothing)
-  const storeLfs = (): Promise<void> => writeLfs(repository, lfs)
-  if (!target.checkedOut) return result(commits, { ...nothing, storeLfs })
+  const context = { repository, tree, stored, states, objects, lfs: new Map(), conflicts, options, index }
+  const commits = await makeCommits(context, runs, { parent: target.start, tree: startTree }, committer)
+  if (conflicts.size > 0) return refused()
+  const made = { ...plan, conflicts: [], commits, storeLfs: () => writeLfs(repository, context.lfs) }
+  if (!target.checkedOut) return made
+
   const finals = new Map<string, FinalState>()
   for (const [path, state] of states) finals.set(path, { ...state, after: await fileIn(tree, path) })
   const planned = await planWorkTree(repository, { stored, index, states: finals, objects, conflicts })
-  if (conflicts.size > 0) return result([], nothing)
-  return result(commits, {
-    ...planned,
-    storeLfs,
-    isCurrent: async () => (await repository.head()).ref === target.ref && (await planned.isCurrent()),
-  })
+  if (conflicts.size > 0) return refused()
+  const isCurrent = async (): Promise<boolean> => (await repository.head()).ref === target.ref && (await planned.isCurrent())
+  return { ...made, ...planned, isCurrent }
+}
+
+/** What is known of each path before the work; what cannot be converted is a conflict. */
+async function readStates(
+  repository: Repository,
+  from: Pick<RunContext, 'tree' | 'stored' | 'conflicts' | 'options'> & { readonly work: ReadonlyMap<string, WorkFile | undefined> },
+): Promise<Map<string, PathState>> {
+  const states = new Map<string, PathState>()
+  for (const [path, file] of from.work) {
+    throwIfAborted(from.options.signal, 'commitWork')
+    const problem = from.stored.problem(path)
+    const base = from.options.base.get(path.slice(repository.prefix.length))
+    if (problem && file) from.conflicts.set(path, problem)
+    else states.set(path, await stateOf(repository, from.tree, from.stored, path, base))
+  }
+  return states
+}
+
+/** A commit for each run that changes anything. */
+async function makeCommits(
+  context: RunContext,
+  runs: readonly CommitRun[],
+  start: { readonly parent: string | undefined; readonly tree: string | undefined },
+  committer: GitIdentity,
+): Promise<PlannedCommit[]> {
+  const commits: PlannedCommit[] = []
+  for (const run of runs) {
+    const paths = await applyRun(context, run)
+    const before = commits.at(-1) ?? { oid: start.parent, tree: start.tree }
+    if (context.conflicts.size > 0 || paths.length === 0) continue
+    const tree = context.tree.finish(context.objects)
+    if (tree === before.tree) continue
+    const time = new Date()
+    const parts: CommitParts = {
+      tree,
+      parents: before.oid === undefined ? [] : [before.oid],
+      author: { ...run.author, time: run.author.time ?? time },
+      committer: { ...committer, time },
+      message: run.message,
+    }
+    const commit = plannedCommit(context.repository, parts, { author: run.actor, paths })
+    context.objects.set(commit.oid, async () => commit.object)
+    commits.push(commit)
+  }
+  return commits
+}
+
+/** Makes the commit of its parts. */
+export function plannedCommit(
+  { objectFormat }: Repository,
+  parts: CommitParts,
+  { author, paths }: Pick<PlannedCommit, 'author' | 'paths'>,
+): PlannedCommit {
+  const object: GitObject = { type: 'commit', content: encodeCommit(parts) }
+  const subject = parts.message.split('\n')[0] ?? ''
+  return { oid: objectId(objectFormat, object), object, parts, parent: parts.parents[0], tree: parts.tree, author, subject, paths }
 }
 
 async function stateOf(

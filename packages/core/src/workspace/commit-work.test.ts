@@ -324,6 +324,47 @@ describe.skipIf(!hasGit && !required).each([{ commandLine: true }, { commandLine
       expect(repository.git('-c', 'core.hooksPath=/dev/null', 'status', '--porcelain')).toBe('')
     })
 
+    if (commandLine) {
+      it('runs the hooks of a commit where the host asks for it, which may change files and message', async () => {
+        repository.write({
+          '.git/hooks/pre-commit': '!#!/bin/sh\ngit diff --cached --name-only > .git/seen; echo formatted > src/b.txt; git add src/b.txt\n',
+          '.git/hooks/commit-msg': '!#!/bin/sh\nprintf "\\nChecked: yes\\n" >> "$1"\n',
+          '.git/hooks/post-commit': '!#!/bin/sh\ngit rev-parse HEAD > .git/after\n',
+          'staged.txt': 's',
+        })
+        repository.git('add', 'staged.txt')
+        const { commits } = await commit({ stages: [byAgent({ 'src/b.txt': 'x\n', 'a.txt': 'y\n' }, 'Subject\n\nBody')], hooks: true })
+        expect(repository.git('log', '-1', '--format=%H %an %(trailers:key=Checked)').trim()).toBe(
+          `${commits[0]?.oid} Agent Smith Checked: yes`,
+        )
+        // As with git commit --only: what else is staged is neither seen nor committed.
+        expect(repository.read('.git/seen')).toBe('a.txt\nsrc/b.txt\n')
+        expect(repository.git('show', 'HEAD:src/b.txt')).toBe('formatted')
+        expect(repository.read('.git/after').trim()).toBe(commits[0]?.oid)
+        expect(repository.status()).toEqual(['A  staged.txt'])
+      })
+
+      it.each(['pre-commit', 'commit-msg'])('leaves the work staged where the hook %s refuses', async (name) => {
+        repository.write({ [`.git/hooks/${name}`]: '!#!/bin/sh\necho too bad\nexit 3\n' })
+        const refused = commit({ stages: [byAgent({ 'a.txt': 'y\n' })], hooks: true })
+        await expect(refused).rejects.toMatchObject({
+          code: 'HOOK_REFUSED',
+          message: expect.stringContaining('too bad'),
+          details: { hook: name, exitCode: 3 },
+        })
+        expect(messages()).toHaveLength(1)
+        expect(repository.status()).toEqual(['M  a.txt'])
+        repository.write({ [`.git/hooks/${name}`]: null })
+        expect((await commit({ stages: [byAgent({ 'a.txt': 'y\n' })], hooks: true })).commits).toHaveLength(1)
+      })
+    }
+
+    it('says which hooks it cannot run', async () => {
+      const stages = [byAgent({ 'a.txt': 'y\n' })]
+      const asked = [{ perActor: true }, { branch: 'other' }, { commandLine: false }]
+      for (const also of asked) await expect(commit({ stages, hooks: true, ...also })).rejects.toMatchObject({ code: 'INVALID_OPTIONS' })
+    })
+
     it('follows no setting that names another work tree', async () => {
       const outside = makeRepository({ 'a.txt': 'outside\n' })
       repository.git('config', 'core.worktree', outside.root)

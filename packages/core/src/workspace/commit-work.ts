@@ -3,14 +3,15 @@ import { BatonError, throwIfAborted } from '../errors.ts'
 import { Actor } from '../events/envelope.ts'
 import type { Abortable } from '../options.ts'
 import { parseOptions } from '../options.ts'
+import { commitWithHooks } from './commit-hooks.ts'
 import type { CommitPlan } from './commit-plan.ts'
 import { planCommits } from './commit-plan.ts'
 import type { CommitTarget } from './commit-target.ts'
 import { findTarget } from './commit-target.ts'
-import { noteMove } from './git-note.ts'
+import { writeNotes } from './git-note.ts'
 import { writeObjects } from './git-objects.ts'
 import { openRepository } from './open-repository.ts'
-import type { GitIdentity, Repository } from './repository.ts'
+import type { GitIdentity, RefMove, Repository } from './repository.ts'
 import { updateWorkTree } from './update-work-tree.ts'
 
 /** A file as the work has it: its content is what stands in the folder, before git converts anything. */
@@ -77,6 +78,11 @@ export interface CommitWorkOptions extends Abortable {
   readonly committer?: GitIdentity | undefined
   /** A text for `refs/notes/ai`, such as {@link toGitAiNote} makes; nothing is written there without. */
   readonly note?: ((commit: MadeCommit) => Promise<string | undefined>) | undefined
+  /**
+   * Whether the repository's hooks `pre-commit`, `prepare-commit-msg`, `commit-msg` and `post-commit` run, as with `git commit`. Default false. Needs the
+   * git command line, one commit, and the branch that is checked out. Where a hook refuses, the work stays in the work tree, staged.
+   */
+  readonly hooks?: boolean | undefined
   /** Whether the git command line may be used. Default true. */
   readonly commandLine?: boolean | undefined
 }
@@ -115,6 +121,7 @@ const CommitWorkSchema = z.object({
   trailer: z.function().optional(),
   committer: identity.optional(),
   note: z.function().optional(),
+  hooks: z.boolean().optional(),
   commandLine: z.boolean().optional(),
 })
 
@@ -126,10 +133,10 @@ const attempts = 3
  *
  * In this order: the objects, durably; the files of the work tree; the index; and last the branch, if it still is where it was. A process that dies on the
  * way leaves the branch as it was and all or a part of the work as uncommitted changes, never the other way round, and the same call completes it.
- * No hook and no filter program runs, and commits are not signed.
+ * No filter program runs, no hook unless it is asked for, and commits are not signed.
  *
  * @throws BatonError `INVALID_WORKSPACE`, `UNSUPPORTED_REPOSITORY`; `INVALID_STATE` where HEAD is detached and no branch is named, in the middle of a merge
- * or rebase, where the branch is checked out in another work tree, or another git command is at work; `INVALID_OPTIONS`; `ABORTED`.
+ * or rebase, where the branch is checked out in another work tree, or another git command is at work; `HOOK_REFUSED`; `INVALID_OPTIONS`; `ABORTED`.
  */
 export async function commitWork(options: CommitWorkOptions): Promise<CommitResult> {
   parseOptions('commitWork', CommitWorkSchema, options)
@@ -138,11 +145,15 @@ export async function commitWork(options: CommitWorkOptions): Promise<CommitResu
     for (let attempt = 1; ; attempt++) {
       throwIfAborted(options.signal, 'commitWork')
       const target = await findTarget(repository, options.branch)
+      checkHooks(repository, target, options)
       const plan = await planCommits(repository, target, options)
       const branch = target.ref.slice('refs/heads/'.length)
       if (plan.conflicts.length > 0) return { branch, commits: [], conflicts: plan.conflicts }
-      if (await carryOut(repository, target, plan, options))
-        return { branch, commits: plan.commits.map(({ oid, author }) => ({ oid, author })), conflicts: [] }
+      const done = await carryOut(repository, target, plan, options)
+      if (done) {
+        if (options.note) await writeNotes(repository, done, options.note)
+        return { branch, commits: done.commits.map(({ oid, author }) => ({ oid, author })), conflicts: [] }
+      }
       if (attempt === attempts)
         throw new BatonError('INVALID_STATE', `The branch ${branch} keeps changing. Commit when nothing else works on it.`, {
           details: { branch },
@@ -153,24 +164,39 @@ export async function commitWork(options: CommitWorkOptions): Promise<CommitResu
   }
 }
 
-/** False: something changed since the plan was made; nothing was written but objects that nothing names. */
-async function carryOut(repository: Repository, target: CommitTarget, plan: CommitPlan, options: CommitWorkOptions): Promise<boolean> {
+/** The plan as it was carried out; undefined: something changed since it was made, and nothing was written but objects that nothing names. */
+async function carryOut(
+  repository: Repository,
+  target: CommitTarget,
+  plan: CommitPlan,
+  options: CommitWorkOptions,
+): Promise<CommitPlan | undefined> {
   await writeObjects(`${repository.commonDir}/objects`, repository.objectFormat, plan.objects)
   await plan.storeLfs()
   throwIfAborted(options.signal, 'commitWork')
-  const holdBranch = async () => {
-    const to = plan.commits.at(-1)?.oid
-    if (to === undefined) return { commit: async () => {}, abort: async () => {} }
-    const log = `commit${target.tip === undefined ? ' (initial)' : ''}: ${plan.commits.at(-1)?.subject}`
-    return repository.holdRef(target.ref, { from: target.tip, to, log, by: plan.committer })
+  const hold = async (to: CommitPlan['commits'][number] | undefined): Promise<RefMove | undefined> => {
+    if (!to) return { commit: async () => {}, abort: async () => {} }
+    const log = `commit${target.tip === undefined ? ' (initial)' : ''}: ${to.subject}`
+    return repository.holdRef(target.ref, { from: target.tip, to: to.oid, log, by: plan.committer })
   }
-  if (target.checkedOut) {
-    if (!(await updateWorkTree(repository, plan, holdBranch))) return false
-  } else {
-    const move = await holdBranch()
-    if (!move) return false
-    await move.commit()
-  }
-  if (options.note) await noteMove(repository, plan, options.note)
-  return true
+  const last = plan.commits.at(-1)
+  if (options.hooks === true) return commitWithHooks(repository, plan, hold, options)
+  if (target.checkedOut) return (await updateWorkTree(repository, plan, () => hold(last))) ? plan : undefined
+  const move = await hold(last)
+  await move?.commit()
+  return move && plan
+}
+
+/** Hooks see one commit of what is checked out, as they do with git. */
+function checkHooks(repository: Repository, target: CommitTarget, { hooks, perActor }: CommitWorkOptions): void {
+  const problem =
+    repository.kind !== 'git'
+      ? 'need the git command line'
+      : perActor === true
+        ? 'run for one commit; leave perActor out'
+        : !target.checkedOut
+          ? 'run for the branch that is checked out; leave branch out'
+          : undefined
+  if (hooks === true && problem !== undefined)
+    throw new BatonError('INVALID_OPTIONS', `commitWork: hooks: ${problem}.`, { details: { issues: [{ field: 'hooks', problem }] } })
 }

@@ -6,7 +6,7 @@ import { fsPath, pathFromBytes, pathToBytes } from '../sandbox/path-bytes.ts'
 import type { ObjectReader } from './git-object-reader.ts'
 import { startObjectReader } from './git-object-reader.ts'
 import type { GitObject, TreeEntry } from './git-objects.ts'
-import { gitFailed, gitOutput, runGit } from './git-process.ts'
+import { gitFailed, gitOutput, runGit, splitBytes } from './git-process.ts'
 import { holdRefWithGit } from './git-ref-move.ts'
 import type { IndexEntry, PathAttributes, Repository } from './repository.ts'
 import type { RepositoryLayout } from './repository-layout.ts'
@@ -134,14 +134,4 @@ async function readAttributes(
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
-}
-
-function splitBytes(bytes: Buffer, separator: number): Buffer[] {
-  const rows: Buffer[] = []
-  for (let at = 0; at < bytes.length; ) {
-    const end = bytes.indexOf(separator, at)
-    rows.push(bytes.subarray(at, end < 0 ? bytes.length : end))
-    at = end < 0 ? bytes.length : end + 1
-  }
-  return rows
 }

@@ -9,7 +9,7 @@ import { editTree, folderMode } from './tree-edit.ts'
 const notesRef = 'refs/notes/ai'
 
 /** Writes the notes of commits, after the commits. Source: git-notes(1); the ref is that of the Git AI Standard v3.0.0, section 1.1. */
-export async function noteMove(
+export async function writeNotes(
   repository: Repository,
   plan: CommitPlan,
   note: (commit: MadeCommit) => Promise<string | undefined>,

@@ -14,9 +14,8 @@ const keptVariables: ReadonlySet<string> = new Set(['GIT_CONFIG_GLOBAL', 'GIT_CO
  * pagers and editors, and with no way to the network, so that a partial clone fetches nothing. Source: git(1), "Environment Variables".
  */
 function gitEnvironment(): NodeJS.ProcessEnv {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_') || keptVariables.has(name)))
   return {
-    ...env,
+    ...ownEnvironment(),
     LC_ALL: 'C',
     GIT_OPTIONAL_LOCKS: '0',
     GIT_TERMINAL_PROMPT: '0',
@@ -29,6 +28,11 @@ function gitEnvironment(): NodeJS.ProcessEnv {
     GIT_NO_LAZY_FETCH: '1',
     GIT_NO_REPLACE_OBJECTS: '1',
   }
+}
+
+/** Without what the process was told of another repository. */
+function ownEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_') || keptVariables.has(name)))
 }
 
 /** Options of {@link runGit} and {@link startGit}. */
@@ -51,19 +55,33 @@ export interface GitResult {
  *
  * @throws BatonError `UNSUPPORTED_REPOSITORY` where there is no git command line; `ABORTED`.
  */
-export async function runGit(args: readonly string[], options: GitOptions): Promise<GitResult> {
-  throwIfAborted(options.signal, 'git')
-  const { cwd, signal } = options
+export function runGit(args: readonly string[], options: GitOptions): Promise<GitResult> {
+  return runToEnd([...safeArguments, ...args], { ...gitEnvironment(), ...options.env }, options)
+}
+
+/**
+ * Runs a hook of the repository, which a host has to have asked for, in the environment of this process. There is none: it succeeds.
+ * Source: git-hook(1).
+ */
+export async function runGitHook(name: string, args: readonly string[], options: GitOptions): Promise<{ code: number; output: string }> {
+  const env = { ...ownEnvironment(), GIT_EDITOR: ':', GIT_TERMINAL_PROMPT: '0', ...options.env }
+  const command = ['-c', 'safe.directory=*', 'hook', 'run', '--ignore-missing', name, '--', ...args]
+  const { code, stdout, stderr } = await runToEnd(command, env, options)
+  return { code, output: `${stdout.toString()}${stderr}` }
+}
+
+async function runToEnd(args: readonly string[], env: NodeJS.ProcessEnv, { cwd, signal, input = '' }: GitOptions): Promise<GitResult> {
+  throwIfAborted(signal, 'git')
   return new Promise<GitResult>((done, fail) => {
-    const settings = { cwd, signal, env: { ...gitEnvironment(), ...options.env }, maxBuffer: 2 ** 31 - 1, encoding: 'buffer' as const }
-    const child = execFile('git', [...safeArguments, ...args], settings, (error, stdout, stderr) => {
+    const settings = { cwd, signal, env, maxBuffer: 2 ** 31 - 1, encoding: 'buffer' as const }
+    const child = execFile('git', args, settings, (error, stdout, stderr) => {
       if (signal?.aborted) fail(abortedError(signal, 'git'))
       else if (error && typeof error.code !== 'number') fail(error.code === 'ENOENT' ? noGit(error) : error)
       else done({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr: stderr.toString() })
     })
     // A command that ends without reading all of its input says so by its exit code.
     child.stdin?.on('error', () => {})
-    child.stdin?.end(options.input ?? '')
+    child.stdin?.end(input)
   })
 }
 
@@ -89,4 +107,15 @@ function noGit(cause: unknown): BatonError {
   return new BatonError('UNSUPPORTED_REPOSITORY', `git could not be started (${messageOf(cause)}). Install the git command line.`, {
     cause,
   })
+}
+
+/** The rows of an output that each end in the same byte. */
+export function splitBytes(bytes: Buffer, separator: number): Buffer[] {
+  const rows: Buffer[] = []
+  for (let at = 0; at < bytes.length; ) {
+    const end = bytes.indexOf(separator, at)
+    rows.push(bytes.subarray(at, end < 0 ? bytes.length : end))
+    at = end < 0 ? bytes.length : end + 1
+  }
+  return rows
 }

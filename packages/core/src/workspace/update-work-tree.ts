@@ -19,43 +19,53 @@ export async function updateWorkTree(
   plan: CommitPlan,
   holdBranch: () => Promise<RefMove | undefined>,
 ): Promise<boolean> {
-  const { gitDir, root } = repository
-  const lock = await takeLock(join(gitDir, 'index.lock'), 'the index')
-  try {
-    await clearLeftovers(gitDir)
+  return underIndexLock(repository, async () => {
     if (!(await plan.isCurrent())) return false
     const move = await holdBranch()
     if (!move) return false
-    const aside = join(gitDir, `baton-work-${randomBytes(6).toString('hex')}`)
     try {
-      await mkdir(aside)
-      const staged = await stageFiles(aside, plan.files)
-      const index = plan.index.size > 0 ? await repository.indexWith(plan.index) : undefined
-      if (index) await writeDurable(join(aside, 'index'), index)
-      // What goes first, since a folder may come where a file was, or a file where a folder was.
-      for (const { path, file } of plan.files) if (!file) await removeFile(root, path)
-      for (const [path, from] of staged) await putInPlace(from, root, path)
-      if (index) {
-        await rename(join(aside, 'index'), join(gitDir, 'index'))
-        await syncNames(gitDir)
-      }
+      await putAllInPlace(repository, plan)
     } catch (error) {
       await move.abort()
       throw error
-    } finally {
-      await rm(aside, { recursive: true, force: true })
     }
     await move.commit()
     return true
+  })
+}
+
+/** Keeps git commands away from index and HEAD meanwhile, as they do among themselves. */
+export async function underIndexLock<T>({ gitDir }: Repository, work: () => Promise<T>): Promise<T> {
+  const lock = await takeLock(join(gitDir, 'index.lock'), 'the index')
+  try {
+    // What a process left that died at it.
+    for (const name of await readdir(gitDir))
+      if (/^baton-(work|index)-/.test(name)) await rm(join(gitDir, name), { recursive: true, force: true })
+    return await work()
   } finally {
     await lock.release()
   }
 }
 
-/** What a process left that died at it. */
-async function clearLeftovers(gitDir: string): Promise<void> {
-  for (const name of await readdir(gitDir))
-    if (/^baton-(work|index)-/.test(name)) await rm(join(gitDir, name), { recursive: true, force: true })
+/** Puts the files of the work tree in place, and after them the index. */
+export async function putAllInPlace(repository: Repository, { files, index: changes }: Pick<CommitPlan, 'files' | 'index'>): Promise<void> {
+  const { gitDir, root } = repository
+  const aside = join(gitDir, `baton-work-${randomBytes(6).toString('hex')}`)
+  try {
+    await mkdir(aside)
+    const staged = await stageFiles(aside, files)
+    const index = changes.size > 0 ? await repository.indexWith(changes) : undefined
+    if (index) await writeDurable(join(aside, 'index'), index)
+    // What goes first, since a folder may come where a file was, or a file where a folder was.
+    for (const { path, file } of files) if (!file) await removeFile(root, path)
+    for (const [path, from] of staged) await putInPlace(from, root, path)
+    if (index) {
+      await rename(join(aside, 'index'), join(gitDir, 'index'))
+      await syncNames(gitDir)
+    }
+  } finally {
+    await rm(aside, { recursive: true, force: true })
+  }
 }
 
 /** Writes the files beside the repository's own, so that each appears whole. */
