@@ -188,6 +188,23 @@ describe('createLedger', () => {
     }
   })
 
+  it.skipIf(lacksGit)('merges what two have stored at the same time into one', async () => {
+    const other = createLedger({ dir })
+    await expect(other.files('0'.repeat(40))).rejects.toMatchObject({ code: 'LEDGER_DAMAGED' })
+    const ids = await Promise.all(
+      [ledger, other].map((each, index) => each.commit(undefined, [stageOf(each, { 'd/same': 'same', own: `${index}` })])),
+    )
+    const stored = (): number => Number(/in-pack: (\d+)/.exec(git(dir, 'count-objects', '-v').output.toString())?.[1])
+    const different = (): number => git(dir, 'cat-file', '--batch-all-objects', '--batch-check').output.toString().split('\n').length - 1
+    expect(stored()).toBeGreaterThan(different())
+    for (let number = 0; number < 7; number++) await commit(ids[0]?.[0], { f: `${number}` })
+    await reopen()
+    expect(packsOf(dir)).toHaveLength(1)
+    expect(stored()).toBe(different())
+    await other.close()
+    expectClean(dir)
+  })
+
   it('goes on reading when another one has merged the packs that it knew', async () => {
     const other = createLedger({ dir })
     let head = await commit(undefined, { f: '0' })
@@ -339,6 +356,38 @@ describe('Ledger.prune', () => {
     const ids = [(await other.commit(staying, [stages[1]!]))[0]!, (await ledger.commit(staying, [stages[0]!]))[0]!]
     for (const id of ids) expect(await textsOf(ledger, id)).toEqual({ a: 'a', x: 'here' })
     await other.close()
+    if (!lacksGit) expectClean(dir)
+  })
+
+  it('is noticed by a commit that is being written, which then checks anew what it relies on', async () => {
+    const other = createLedger({ dir })
+    const staying = await commit(undefined, { a: 'a' })
+    const going = await commit(undefined, { only: 'here', put: 'again' })
+    await ledger.point('going', going)
+    await ledger.point('staying', staying)
+    const only = (await other.files(going)).get('only')!
+    const lacking = other.commit(staying, [{ author: coder, message: '', files: new Map([['x', only]]) }])
+    const whole = other.commit(staying, [stageOf(other, { x: 'again' })])
+    const [first, second] = await Promise.allSettled([lacking, whole, ledger.prune(['going'])])
+    expect(first).toMatchObject({ status: 'rejected', reason: { code: 'LEDGER_DAMAGED', details: { oid: only.oid } } })
+    expect(await textsOf(ledger, (second as PromiseFulfilledResult<readonly string[]>).value[0]!)).toEqual({ a: 'a', x: 'again' })
+    await other.close()
+    if (!lacksGit) expectClean(dir)
+  })
+
+  it('removes what an earlier one has removed only a part of', async () => {
+    const kept = await commit(undefined, { a: 'a' })
+    await ledger.point('kept', kept)
+    const before = new Set(packFolder())
+    await commit(undefined, { f: 'shared' })
+    const gone = packFolder().filter((name) => !before.has(name))
+    const half = await commit(undefined, { 'd/g': 'shared', own: 'own' })
+    await ledger.close()
+    for (const name of gone) rmSync(join(dir, 'objects/pack', name))
+    ledger = createLedger({ dir })
+    await ledger.prune([])
+    await expect(ledger.files(half)).rejects.toMatchObject({ code: 'LEDGER_DAMAGED' })
+    expect(await textsOf(ledger, kept)).toEqual({ a: 'a' })
     if (!lacksGit) expectClean(dir)
   })
 
