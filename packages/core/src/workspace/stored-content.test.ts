@@ -14,9 +14,10 @@ import { openRepository } from './open-repository.ts'
 import { textConversion, toWorkTree } from './text-conversion.ts'
 
 const required = process.env.BATON_REQUIRE?.split(',') ?? []
+const lfsProgram = 'git-lfs'
 const lacksLfs = ((): boolean => {
   try {
-    execFileSync('git-lfs', ['version'], { stdio: 'pipe' })
+    execFileSync(lfsProgram, ['version'], { stdio: 'pipe' })
     return false
   } catch {
     return true
@@ -158,7 +159,7 @@ describe.skipIf(!hasGit && !required.includes('git'))('commitWork stores what gi
 
     it.skipIf(lacksLfs && !required.includes('git-lfs'))('stores the pointer that git-lfs itself makes', async () => {
       await commit({ 'new.bin': 'content' })
-      const made = execFileSync('git-lfs', ['clean'], { input: 'content', cwd: repository.root }).toString()
+      const made = execFileSync(lfsProgram, ['clean'], { input: 'content', cwd: repository.root }).toString()
       expect(`${repository.git('cat-file', 'blob', 'HEAD:new.bin')}\n`).toBe(made)
     })
 
