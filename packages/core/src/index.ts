@@ -26,7 +26,16 @@ export type { CheckFinished, HunkDecision } from './events/workspace-events.ts'
 export { costOf } from './models/cost.ts'
 export { checkAvailability, checkEligibility, eligibleModels, noEligibleModel } from './models/eligibility.ts'
 export { estimateRequestTokens } from './models/estimate-tokens.ts'
-export type { Model, ModelChunk, ModelErrorKind, ModelMessage, ModelPrice, ModelReply, ModelRequest } from './models/model.ts'
+export type {
+  CompletionRequest,
+  Model,
+  ModelChunk,
+  ModelErrorKind,
+  ModelMessage,
+  ModelPrice,
+  ModelReply,
+  ModelRequest,
+} from './models/model.ts'
 export { ModelError, ModelInfo } from './models/model.ts'
 export type { Attempt, CallOutcome, ModelHealth, Route, RouteRequest, Router, Verdict, VerifyContext } from './models/router.ts'
 export type { Classification, Classifier } from './models/sensitivity.ts'
@@ -60,6 +69,7 @@ export type { ProposalDecisions, WaitingProposal } from './tasks/decide-proposal
 export type { Desk } from './tasks/desk.ts'
 export type { Checkpoint, RevertResult, UndoActor } from './tasks/history.ts'
 export type { RunResult } from './tasks/run.ts'
+export type { SuggestedEdit, Suggestion, SuggestionDecision } from './tasks/suggestions.ts'
 export type { Run, Task } from './tasks/task.ts'
 export type { TaskSpec } from './tasks/task-options.ts'
 export type { ApprovalMemory, RememberedApproval } from './tools/approval-memory.ts'

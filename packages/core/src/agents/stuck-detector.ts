@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { LoggedEvent } from '../events/event.ts'
-import { isKnown } from '../events/event.ts'
+import { isAside, isKnown } from '../events/event.ts'
 
 /** After how many repetitions the agent is nudged, and then paused. */
 export interface StuckOptions {
@@ -85,7 +85,7 @@ export function createStuckDetector(options: StuckOptions = {}): StuckDetector {
 
   return {
     apply(event) {
-      if (!isKnown(event)) return
+      if (!isKnown(event) || isAside(event)) return
       switch (event.type) {
         case 'run.started':
           round = 0

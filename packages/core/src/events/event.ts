@@ -110,3 +110,8 @@ export type LiveEvent = {
 export function isKnown(event: LoggedEvent): event is Event {
   return !event.type.startsWith('?')
 }
+
+/** Whether a model was called for a person, as for a suggestion: that is beside the agent's conversation and its steps, and is paid by the task. */
+export function isAside({ type, actor }: Event): boolean {
+  return actor.kind === 'human' && (type === 'model.called' || type === 'model.finished' || type === 'model.failed')
+}

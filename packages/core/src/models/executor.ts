@@ -28,7 +28,7 @@ import { sendHedged } from './hedge.ts'
 import { pause } from './interrupt.ts'
 import type { Model, ModelError, ModelReply } from './model.ts'
 import { ModelTiming } from './model-timing.ts'
-import type { Received } from './receive-reply.ts'
+import type { ModelSend, Received } from './receive-reply.ts'
 import type { CallOutcome, Route, RouteRequest, Verdict } from './router.ts'
 import { transfer } from './transfer.ts'
 
@@ -46,6 +46,8 @@ export interface ExecutorOptions
    * `budgetUsd`; the lower one holds. Undefined: no limit.
    */
   leftUsd?(): number | undefined
+  /** What a model is sent, where that depends on the model. Asked right before each send. Default: `request`, for all. */
+  sendFor?(model: Model): ModelSend
   /** Names the tool call at a place of the reply. */
   mintCallId(index: number): string
   /** Told right before each send. */

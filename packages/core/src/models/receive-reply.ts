@@ -4,13 +4,20 @@ import type { Clock } from './clock.ts'
 import type { ReplyCollector } from './collect-reply.ts'
 import { createReplyCollector } from './collect-reply.ts'
 import type { Interrupt } from './interrupt.ts'
-import type { Model, ModelChunk, ModelRequest } from './model.ts'
+import type { CompletionRequest, Model, ModelChunk, ModelRequest } from './model.ts'
 import { ModelError } from './model.ts'
+
+/** What is sent to one model. */
+export interface ModelSend {
+  readonly request: ModelRequest
+  /** Sent in place of `request` to a model that fills in the middle. */
+  readonly completion?: CompletionRequest | undefined
+}
 
 /** What {@link receiveReply} works with. */
 export interface ReceiveOptions {
   readonly model: Model
-  readonly request: ModelRequest
+  readonly send: ModelSend
   readonly interrupt: Interrupt
   readonly clock: Clock
   /** Milliseconds until the first chunk has to be there. */
@@ -44,7 +51,7 @@ export async function receiveReply(options: ReceiveOptions): Promise<Received> {
   interrupt.onAbort = (reason) => controller.abort(reason)
   try {
     if (interrupt.aborted) throw interrupt.aborted
-    stream = model.generate(options.request, { signal: controller.signal })[Symbol.asyncIterator]()
+    stream = open(options, controller.signal)[Symbol.asyncIterator]()
     for (;;) {
       const next = await interrupt.race(stream.next())
       if (interrupt.aborted) throw interrupt.aborted
@@ -71,6 +78,11 @@ export async function receiveReply(options: ReceiveOptions): Promise<Received> {
       closeStream(stream)
     }
   }
+}
+
+function open({ model, send }: ReceiveOptions, signal: AbortSignal): AsyncIterable<ModelChunk> {
+  const { request, completion } = send
+  return completion && model.complete ? model.complete(completion, { signal }) : model.generate(request, { signal })
 }
 
 /** Keeps what a listener throws apart from what a model throws. */

@@ -23,7 +23,7 @@ export async function transfer(execution: Execution, options: TransferOptions): 
     call.onSend?.(model, sent.attempt)
     const received = await receiveReply({
       model,
-      request: call.request,
+      send: call.sendFor?.(model) ?? call,
       interrupt,
       clock,
       firstChunkMs: timing.firstChunkMs,

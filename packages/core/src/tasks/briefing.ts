@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Actor } from '../events/envelope.ts'
 import { actorKey } from '../events/envelope.ts'
 import type { Event, EventTypes, LoggedEvent } from '../events/event.ts'
-import { isKnown } from '../events/event.ts'
+import { isAside, isKnown } from '../events/event.ts'
 import type { Spend } from '../events/task-events.ts'
 import { parseOptions } from '../options.ts'
 import type { OpenTask } from './open-task.ts'
@@ -98,6 +98,7 @@ function createFold(reader: Actor): { apply(event: Event): void; facts(): Omit<F
   function apply(event: Event): void {
     const cost = spendOf(event)
     if (cost) spent = addSpend(spent, cost)
+    if (isAside(event)) return
     switch (event.type) {
       case 'message.sent':
         if (event.actor.kind !== 'system' && actorKey(event.actor) !== actorKey(reader))

@@ -44,11 +44,18 @@ export function checkLimits(runtime: TaskRuntime, activeMs: number): void {
   const { state, stream } = runtime
   const left = remaining(state, (stream.summary as TaskSummary).spent)
   if (left.steps === 0) throw limitReached('steps', state.limits.steps as number)
+  checkSpend(runtime)
+  if (left.timeMs !== undefined && activeMs >= left.timeMs) throw limitReached('timeMs', left.timeMs)
+}
+
+/** The part of {@link checkLimits} that holds for every call of the task, in a run or not: cost and tokens. */
+export function checkSpend(runtime: TaskRuntime): void {
+  const { state, stream } = runtime
   // With nothing to spend from the beginning, models that cost nothing may still be called; the router leaves out the others.
   const usedUp = costBudgets(runtime).find(({ leftUsd, budgetUsd, spentUsd }) => leftUsd === 0 && !(budgetUsd === 0 && spentUsd === 0))
   if (usedUp) throw budgetUsedUp(usedUp, state.created.tenant)
-  if (left.tokens === 0) throw limitReached('tokens', state.limits.tokens as number)
-  if (left.timeMs !== undefined && activeMs >= left.timeMs) throw limitReached('timeMs', left.timeMs)
+  const { tokens } = remaining(state, (stream.summary as TaskSummary).spent)
+  if (tokens === 0) throw limitReached('tokens', state.limits.tokens as number)
 }
 
 /** The error that ends a run at a limit. */

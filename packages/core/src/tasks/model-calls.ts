@@ -153,7 +153,7 @@ function execute(runtime: TaskRuntime, options: ExecutorOptions): Promise<ModelR
 }
 
 /** Where nothing but the budget keeps every model from taking the call, the limit is what was reached. */
-function throwAsLimit(runtime: TaskRuntime, error: unknown): never {
+export function throwAsLimit(runtime: TaskRuntime, error: unknown): never {
   const considered = BatonError.isInstance(error, 'NO_ELIGIBLE_MODEL') ? error.details.considered : undefined
   const overBudget = Array.isArray(considered) && considered.length > 0 && considered.every(({ reason }) => reason === 'over-budget')
   const least = leastLeft(costBudgets(runtime))

@@ -12,6 +12,8 @@ import type { BatonParts, TaskRuntime } from './runtime.ts'
 import { createTaskRuntime, lostOwnership } from './runtime.ts'
 import type { Snapshots } from './snapshots.ts'
 import { createSnapshots } from './snapshots.ts'
+import type { Suggestions } from './suggestions.ts'
+import { createSuggestions } from './suggestions.ts'
 import type { TaskSandbox } from './task-sandbox.ts'
 import { createTaskSandbox } from './task-sandbox.ts'
 
@@ -20,6 +22,7 @@ export interface OpenTask {
   readonly runtime: TaskRuntime
   readonly sandbox: TaskSandbox
   readonly snapshots: Snapshots
+  readonly suggestions: Suggestions
   readonly driving: boolean
   /** The run that is under way here. */
   readonly current: StartedRun | undefined
@@ -51,6 +54,7 @@ export function createOpenTask(
   const { stream, state } = runtime
   const snapshots = createSnapshots(runtime)
   const sandbox = createTaskSandbox(runtime, snapshots, options.sandbox)
+  const suggestions = createSuggestions(runtime, sandbox)
   const memory = new Map<string, unknown>()
   let detach = new AbortController()
   let current: StartedRun | undefined
@@ -120,6 +124,7 @@ export function createOpenTask(
     detach.abort(new BatonError('CLOSED', `Task ${id} was closed here; it is kept as it is.`))
     await driving?.catch(() => {})
     await current?.result.catch(() => {})
+    await suggestions.close()
     for (const value of memory.values()) if (isDisposable(value)) value[Symbol.dispose]()
     off?.()
     offLease?.()
@@ -132,6 +137,7 @@ export function createOpenTask(
     runtime,
     sandbox,
     snapshots,
+    suggestions,
     get driving() {
       return runtime.epoch !== undefined
     },

@@ -1,6 +1,6 @@
 import type { Actor } from '../events/envelope.ts'
 import type { LoggedEvent } from '../events/event.ts'
-import { isKnown } from '../events/event.ts'
+import { isAside, isKnown } from '../events/event.ts'
 
 /** A state of the ledger as the log tells of it. */
 export interface TaskCommit {
@@ -37,7 +37,7 @@ export async function readCommits(events: AsyncIterable<LoggedEvent>): Promise<T
   let model: string | undefined
   for await (const event of events) {
     if (!isKnown(event)) continue
-    if (event.type === 'model.finished') model = event.data.model
+    if (event.type === 'model.finished' && !isAside(event)) model = event.data.model
     if (event.type === 'changes.undone') for (const commit of event.data.commits) undone.add(commit)
     if (event.type === 'workspace.committed') committed.set(event.data.branch, event.data.upTo)
     if (event.type !== 'checkpoint.created') continue

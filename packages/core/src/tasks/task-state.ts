@@ -1,8 +1,9 @@
 import { BatonError } from '../errors.ts'
 import type { RunningCalls } from '../events/control-events.ts'
+import { answersOffers } from '../events/control-events.ts'
 import type { Actor, BlobRef } from '../events/envelope.ts'
 import type { Event, EventTypes, LoggedEvent } from '../events/event.ts'
-import { isKnown } from '../events/event.ts'
+import { isAside, isKnown } from '../events/event.ts'
 import type { ModelFinished } from '../events/model-events.ts'
 import type { Spend, TaskLimits } from '../events/task-events.ts'
 import type { RememberedCall } from '../events/tool-events.ts'
@@ -331,7 +332,7 @@ export function createTaskState(taskId: string): TaskState {
       const { control } = facts
       if (control?.leaseId !== data.leaseId) return
       facts.control = undefined
-      for (const offer of offersByKey.values()) offer.outcome ??= { taken: true, by: control.actor, note: data.note }
+      if (answersOffers(data)) for (const offer of offersByKey.values()) offer.outcome ??= { taken: true, by: control.actor, note: data.note }
       if (run) unseenSeqs.push(seq)
     },
     'proposal.made': ({ data }) => void proposals.set(data.proposalId, { made: data }),
@@ -433,13 +434,14 @@ export function createTaskState(taskId: string): TaskState {
     remembered,
     apply(event) {
       if (!isKnown(event)) return
-      if (run) {
+      const aside = isAside(event)
+      if (run && !aside) {
         const spent = spendOf(event)
         if (spent && event.type !== 'task.settled') run.spent = addSpend(run.spent, spent)
       }
       const { control } = facts
       if (control && event.actor.kind === control.actor.kind && event.actor.id === control.actor.id) control.lastSign = event.time
-      ;(handlers[event.type] as ((event: Event) => void) | undefined)?.(event)
+      if (!aside) (handlers[event.type] as ((event: Event) => void) | undefined)?.(event)
     },
   }
 }

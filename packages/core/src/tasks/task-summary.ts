@@ -1,5 +1,6 @@
+import { answersOffers } from '../events/control-events.ts'
 import type { Event, LoggedEvent } from '../events/event.ts'
-import { isKnown } from '../events/event.ts'
+import { isAside, isKnown } from '../events/event.ts'
 import type { TaskSummary, WaitingItem } from '../events/event-store.ts'
 import type { Spend } from '../events/task-events.ts'
 import { highestSensitivity } from '../models/sensitivity.ts'
@@ -45,7 +46,7 @@ export function spendOf(event: Event): Spend | undefined {
   if (event.type === 'model.failed' && !usage && !costUsd && !judge) return undefined
   return {
     costUsd: (costUsd ?? 0) + (judge?.costUsd ?? 0),
-    steps: event.type === 'model.finished' ? 1 : 0,
+    steps: event.type === 'model.finished' && !isAside(event) ? 1 : 0,
     inputTokens: (usage?.inputTokens ?? 0) + (judge?.usage?.inputTokens ?? 0),
     outputTokens: (usage?.outputTokens ?? 0) + (judge?.usage?.outputTokens ?? 0),
   }
@@ -115,16 +116,15 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
     case 'control.offered':
       return { waiting: added(summary, event, 'control', event.data.offerId, event.data.reason) }
     case 'control.declined':
-      return { waiting: removed(summary, event.data.offerId) }
+      return { ...raised(summary, event.data.sensitivity), waiting: removed(summary, event.data.offerId) }
     case 'control.taken':
       return { control: { leaseId: event.data.leaseId, actor: event.actor, since: event.time } }
     case 'control.returned':
       if (event.data.leaseId !== summary.control?.leaseId) return undefined
-      // All offers are answered by it.
       return {
         ...raised(summary, event.data.sensitivity),
         control: undefined,
-        waiting: summary.waiting.filter(({ kind }) => kind !== 'control'),
+        ...(answersOffers(event.data) && { waiting: summary.waiting.filter(({ kind }) => kind !== 'control') }),
       }
     case 'proposal.made': {
       const paths = event.data.files.map(({ path }) => path).join(', ')
@@ -151,6 +151,7 @@ function changes(summary: TaskSummary, event: Event): Partial<TaskSummary> | und
       return { ...raised(summary, event.data.sensitivity), spent: addSpend(summary.spent, event.data.spent) }
     case 'message.sent':
     case 'file.changed':
+    case 'git.changed':
     case 'command.started':
       return raised(summary, event.data.sensitivity)
     default: {

@@ -21,6 +21,7 @@ import { prepareRemembering, requireDecidable } from './decide-approval.ts'
 import type { ProposalDecisions, WaitingProposal } from './decide-proposal.ts'
 import { parseDecision, requireUndecided, waitingProposals } from './decide-proposal.ts'
 import type { Desk } from './desk.ts'
+import { heldError } from './control.ts'
 import { openDesk } from './desk.ts'
 import { copyLog } from './fork.ts'
 import type { Checkpoint, RevertResult, UndoActor } from './history.ts'
@@ -28,6 +29,7 @@ import { listCheckpoints, makeCheckpoint, restore, undo } from './history.ts'
 import { labelOf } from './labels.ts'
 import type { OpenTask, StartedRun } from './open-task.ts'
 import type { RunResult } from './run.ts'
+import type { SuggestedEdit, Suggestion, SuggestionDecision } from './suggestions.ts'
 import {
   AnswerOptions,
   ApproveOptions,
@@ -101,6 +103,32 @@ export interface Task {
    */
   decideProposal(proposalId: string, decisions: ProposalDecisions, options?: { readonly feedback?: string }): Promise<void>
   answer(questionId: string, text: string): Promise<void>
+  /**
+   * Suggests what goes between two parts of a file, at a person's cursor: with or without a run, also while somebody has control. It is no part of the agent's
+   * conversation, and is paid by the task. The model is that of the role `complete`: one that fills in the middle, or a chat model. A newer completion of the same
+   * person for the same path cancels this one (`ABORTED`). Undefined where the model has nothing to add. `maxOutputTokens`: default 256. Rejects with `LIMIT_REACHED`,
+   * `NO_ELIGIBLE_MODEL`, and `INVALID_STATE` in the name of anybody but a person.
+   */
+  complete(
+    request: { readonly path: string; readonly prefix: string; readonly suffix: string; readonly maxOutputTokens?: number },
+    options?: Abortable,
+  ): Promise<Suggestion | undefined>
+  /**
+   * Suggests other words for lines of a file: of the sandbox's, or of `content`, as in an unsaved buffer. Lines count from 1, the last one included; an end one below
+   * the start puts lines in. The model is that of the role `edit`. Nothing is written. Undefined where the model would leave the lines as they are. Rejects as
+   * `complete` does, and with `MODEL_FAILED` where the model declines, or its reply is cut off.
+   */
+  suggestEdit(
+    request: {
+      readonly path: string
+      readonly range: { readonly start: number; readonly end: number }
+      readonly instruction: string
+      readonly content?: string
+    },
+    options?: Abortable,
+  ): Promise<SuggestedEdit | undefined>
+  /** Tells what became of a suggestion. Rejects with `UNKNOWN_REQUEST` where that was told before, or it is none of the latest 200 of the task. */
+  decideSuggestion(suggestionId: string, decision: SuggestionDecision): Promise<void>
   setAutonomy(level: Autonomy): Promise<void>
   /** Replaces the limits. */
   setLimits(limits: TaskLimits): Promise<void>
@@ -335,12 +363,17 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
         },
       )
     },
+    complete: (request, options = {}) => open.suggestions.complete(actor, request, options),
+    suggestEdit: (request, options = {}) => open.suggestions.suggestEdit(actor, request, options),
+    decideSuggestion: (suggestionId, decision) => open.suggestions.decide(actor, suggestionId, decision),
     takeControl: (options = {}) => openDesk(open, actor, options, (text) => handle.send(text)),
     async declineControl(offerId, options = {}) {
       const { feedback } = parseOptions('declineControl', RejectOptions, options)
+      const label = await labelOf(runtime.parts, feedback ?? '', [`${actor.kind}:${actor.id}`])
       await intent(
-        () => ({ type: 'control.declined', actor, data: { offerId, ...(feedback !== undefined && { feedback }) } }),
+        () => ({ type: 'control.declined', actor, data: { offerId, ...(feedback !== undefined && { feedback }), ...label } }),
         () => {
+          if (state.control) throw heldError(runtime, state.control)
           if ([...state.offersByKey.values()].some((offer) => offer.offerId === offerId && !offer.outcome)) return
           const waiting = [...state.offersByKey.values()].filter(({ outcome }) => !outcome).map((offer) => offer.offerId)
           throw new BatonError(
