@@ -11,7 +11,6 @@ const model = scriptedModel([
 const baton = createBaton({
   store: createFileEventStore({ dir: '.baton/log' }),
   blobs: createFileBlobStore({ dir: '.baton/blobs' }),
-  ledger: { dir: '.baton/ledger' }, // what the files were, in a git repository of Baton's own
   router: createSingleModelRouter(model),
   tools: createCodingTools(),
   policy: createPolicy({ rules: [{ effect: 'execute', decision: 'allow' }] }),

@@ -31,16 +31,16 @@ const fork = await task.fork()
 const undone = await alice.undo({ actor: 'agent' }) // takes back what the agent changed, and keeps what Alice did
 console.log(undone)
 
-const show = async (which: typeof task) => {
-  for await (const event of which.events()) {
+const show = async () => {
+  for await (const event of task.events()) {
     if (isKnown(event) && event.type === 'sandbox.started')
       return readFileSync(`${event.data.workdir}/notes.md`, 'utf8').trim().replaceAll('\n', ' | ')
-    if (event.seq === which.summary.seq) return 'no sandbox yet'
   }
+  return ''
 }
-console.log('undone:', await show(task))
+console.log('undone:', await show())
 await task.restore({ checkpoint: 'first line', what: 'files' }) // or 'conversation', or 'both'
-console.log('restored:', await show(task))
+console.log('restored:', await show())
 
 console.log('fork:', (await fork.changes()).map(({ path, change }) => `${change} ${path}`).join())
 await fork.end()

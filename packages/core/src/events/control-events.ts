@@ -22,7 +22,12 @@ export const ControlOffered = z.object({
 export type ControlOffered = z.infer<typeof ControlOffered>
 
 /** Nobody takes what was offered. */
-export const ControlDeclined = z.object({ offerId: z.string(), feedback: z.string().optional() })
+export const ControlDeclined = z.object({
+  offerId: z.string(),
+  feedback: z.string().optional(),
+  sensitivity: Sensitivity.optional(),
+  findings: z.array(Finding).optional(),
+})
 export type ControlDeclined = z.infer<typeof ControlDeclined>
 
 /** What becomes of the agent's running calls when a person takes control: awaited, stopped, or left to go on. */
@@ -52,8 +57,15 @@ export const ControlReturned = z.object({
   findings: z.array(Finding).optional(),
   /** The holder did not give it back: the lease ran out. */
   expired: z.boolean().optional(),
+  /** Nobody worked at a desk, as when it was held for an undo: offers of control wait on. */
+  keepsOffers: z.boolean().optional(),
 })
 export type ControlReturned = z.infer<typeof ControlReturned>
+
+/** Whether the end of a lease answers the offers of control that wait. One that ran out does not: nobody said that it was done. */
+export function answersOffers({ expired, keepsOffers }: ControlReturned): boolean {
+  return !expired && !keepsOffers
+}
 
 /** Replaces the task's limits; fields left out do not bind any more. */
 export const LimitsSet = z.object({ limits: TaskLimits })

@@ -66,6 +66,8 @@ export interface AppendOptions {
  * Conformance: `testEventStore` in `@baton-sdk/core/testing`.
  */
 export interface EventStore {
+  /** A folder on this host in which what belongs to the logs may be kept beside them, as the ledger is. Absent where there is none. */
+  readonly home?: string | undefined
   /**
    * Appends in order, all or nothing, durable when it resolves. The first event's seq is `after + 1`, else it rejects with `INVALID_EVENT`.
    * Rejects with `CONFLICT` (details: `lastSeq`) when the log's last seq is not `after`, `STORE_FULL` when there is no room, `CLOSED` after close.

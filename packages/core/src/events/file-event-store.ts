@@ -158,6 +158,7 @@ export function createFileEventStore(options: FileEventStoreOptions): EventStore
   }
 
   return {
+    home: dir,
     async append(taskId, events, { after, summary }) {
       checkOpen(taskId)
       await logOf(taskId).append(events, { after, summary })

@@ -92,6 +92,9 @@ export const GitChanged = z.object({
   to: z.string(),
   /** The branch that is checked out now; absent where none is. */
   branch: z.string().optional(),
+  /** Of the message. */
+  sensitivity: Sensitivity.optional(),
+  findings: z.array(Finding).optional(),
 })
 export type GitChanged = z.infer<typeof GitChanged>
 

@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { resolve } from 'node:path'
 import { v7 as uuidv7 } from 'uuid'
 import { z } from 'zod'
@@ -17,6 +18,7 @@ import { createMemoryEventStore } from '../events/memory-event-store.ts'
 import type { WorkspaceInstructions } from '../events/task-events.ts'
 import { ToolEffect } from '../events/tool-events.ts'
 import { createLedger, createTemporaryLedger } from '../ledger/git-ledger.ts'
+import type { Ledger } from '../ledger/ledger.ts'
 import { createLazyLedger } from '../ledger/lazy-ledger.ts'
 import { createModelHealthBook } from '../models/health.ts'
 import type { ToolDefinition } from '../models/model.ts'
@@ -83,7 +85,7 @@ export interface BatonOptions {
   readonly budgets?: Budgets | undefined
   /**
    * Where the history of the tasks' files is kept: a git repository of Baton's own. `false`: nowhere; then nobody is told who changed what, and there is no undo.
-   * Give a durable one with a durable store. Default: a temporary folder, gone with the process.
+   * Default: beside the logs of a file event store; else in a temporary folder, gone with the process.
    */
   readonly ledger?: { readonly dir: string; readonly maxFileBytes?: number | undefined } | false | undefined
   /** Patience with models. */
@@ -205,7 +207,7 @@ export function createBaton(options: BatonOptions = {}): Baton {
     'sandboxes',
     (given.sandboxes ?? [createLocalSandboxProvider()]).map((provider) => wrapSandboxProvider(provider)),
   )
-  const ledger = given.ledger === false ? undefined : given.ledger ? createLedger(given.ledger) : createLazyLedger(createTemporaryLedger)
+  const ledger = given.ledger === false ? undefined : ledgerOf(given.ledger, store.home)
   const parts: BatonParts = {
     store,
     blobs: given.blobs ?? createMemoryBlobStore(),
@@ -368,6 +370,11 @@ export function createBaton(options: BatonOptions = {}): Baton {
 
 function assertNew({ runtime }: OpenTask): void {
   if (runtime.stream.lastSeq > 0) throw new BatonError('CONFLICT', `There is a task ${runtime.id} already.`)
+}
+
+function ledgerOf(given: Exclude<BatonOptions['ledger'], false>, home: string | undefined): Ledger {
+  if (given) return createLedger(given)
+  return home === undefined ? createLazyLedger(createTemporaryLedger) : createLedger({ dir: join(home, '.ledger') })
 }
 
 function byName<T extends { readonly name: string }>(field: string, items: readonly T[]): ReadonlyMap<string, T> {

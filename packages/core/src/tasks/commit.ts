@@ -40,6 +40,8 @@ export interface CommitOptions extends Abortable {
   readonly committer?: GitAuthor | undefined
   /** A line for the end of the message of each commit that an actor has a part in, such as `Assisted-by: …`. */
   readonly trailer?: ((actor: Actor) => string | undefined) | undefined
+  /** Run the repository's commit hooks, as git would. Needs one commit, the branch that is checked out, and the git command line. Default false: none runs. */
+  readonly hooks?: boolean | undefined
   /** Write which lines agents wrote as a note of git-ai (authorship/3.0.0) to `refs/notes/ai`. Default false. */
   readonly gitAiNote?: boolean | undefined
 }
@@ -53,6 +55,7 @@ const Options = z.looseObject({
   author: aFunction<NonNullable<CommitOptions['author']>>().optional(),
   committer: Author.optional(),
   trailer: aFunction<NonNullable<CommitOptions['trailer']>>().optional(),
+  hooks: z.boolean().optional(),
   gitAiNote: z.boolean().default(false),
 })
 
