@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { answersOffers } from '../events/control-events.ts'
+import type { LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
 import { parseOptions } from '../options.ts'
 import type { Agent, AgentContext } from './agent.ts'
@@ -43,7 +45,7 @@ async function nextTurn({ events }: AgentContext): Promise<{ key: string; news: 
     if (event.type === 'control.offered' && event.data.key === `turn-${turns + 1}`) {
       turns++
       state = 'open'
-    } else if (state === 'open' && (event.type === 'control.returned' || event.type === 'control.declined')) {
+    } else if (state === 'open' && isAnswer(event)) {
       state = 'answered'
       news = []
     } else if (event.type === 'message.sent' && event.actor.kind !== 'agent') {
@@ -52,4 +54,8 @@ async function nextTurn({ events }: AgentContext): Promise<{ key: string; news: 
     } else if (event.type === 'run.finished') state = 'over'
   }
   return { key: `turn-${state === 'over' ? turns + 1 : turns}`, news }
+}
+
+function isAnswer(event: LoggedEvent): boolean {
+  return isKnown(event) && (event.type === 'control.declined' || (event.type === 'control.returned' && answersOffers(event.data)))
 }

@@ -6,8 +6,8 @@ import { BatonError } from '../errors.ts'
 import type { Actor } from '../events/envelope.ts'
 import type { Abortable } from '../options.ts'
 import type { Sandbox, WriteOptions } from '../sandbox/sandbox.ts'
-import type { TakeControlOptions } from './control.ts'
-import { giveBack, keepLease, takeLease } from './control.ts'
+import type { HeldLease, TakeControlOptions } from './control.ts'
+import { giveBack, takeLease } from './control.ts'
 import { labelOf } from './labels.ts'
 import type { OpenTask } from './open-task.ts'
 import type { ControlState } from './task-state.ts'
@@ -37,30 +37,61 @@ export async function openDesk(
   options: TakeControlOptions,
   say: (text: string) => Promise<void>,
 ): Promise<Desk> {
-  const lease = await takeLease(open, actor, options)
+  if (!open.driving) await open.runtime.stream.catchUp()
+  const { state } = open.runtime
+  if (!open.driving && !state.closed && !state.sandbox && !open.sandbox.started) {
+    throw new BatonError(
+      'INVALID_STATE',
+      `Task ${open.runtime.id} has no sandbox yet, and an observer cannot start one. Open it with { as: 'driver' }, or wait until its agent has.`,
+    )
+  }
+  const held = await takeLease(open, actor, options)
   try {
-    return createDesk(open, lease, await open.sandbox.get(options.signal ?? new AbortController().signal), say)
+    return createDesk(open, held, await open.sandbox.get(options.signal ?? new AbortController().signal), say)
   } catch (error) {
-    await giveBack(open, lease, {}).catch(() => {})
+    held.release()
+    await giveBack(open, held.lease, { keepsOffers: true }).catch(() => {})
     throw error
   }
 }
 
-function createDesk(open: OpenTask, lease: ControlState, real: Sandbox, say: (text: string) => Promise<void>): Desk {
+function createDesk(open: OpenTask, { lease, release }: HeldLease, real: Sandbox, say: (text: string) => Promise<void>): Desk {
   const { runtime } = open
+  const { state, stream } = runtime
   const { actor } = lease
-  const stop = keepLease(runtime, lease)
   const terminals = new Set<Terminal>()
   const recorder = createRecorder(open, lease, real)
   const sandbox = recordSandbox(real, recorder)
+  const isHeld = (): boolean => state.control?.leaseId === lease.leaseId
 
   function assertHeld(): void {
-    if (runtime.state.control?.leaseId === lease.leaseId) return
+    if (isHeld()) return
     throw new BatonError(
       'INVALID_STATE',
       `Task ${runtime.id}: ${actor.name ?? actor.id} does not have control any more. Take control again.`,
     )
   }
+
+  async function closeTerminals(): Promise<void> {
+    await Promise.all([...terminals].map((terminal) => terminal.close()))
+    await recorder.settled()
+  }
+
+  /** Whoever ended the lease, and wherever: nobody works on at this desk. */
+  async function leave(): Promise<void> {
+    for (const off of offs) off()
+    open.desks.delete(leave)
+    release()
+    await sandbox.close()
+    await closeTerminals()
+  }
+
+  function leaveIfOver(): void {
+    if (!isHeld()) void leave().catch(() => {})
+  }
+
+  const offs = [stream.on('control.returned', leaveIfOver), stream.on('task.closed', leaveIfOver)]
+  open.desks.add(leave)
 
   return {
     actor,
@@ -78,9 +109,11 @@ function createDesk(open: OpenTask, lease: ControlState, real: Sandbox, say: (te
       })
       terminals.add(terminal)
       void terminal.exit.then(() => terminals.delete(terminal))
+      leaveIfOver()
       return terminal
     },
     async writeFile(path, content, options) {
+      assertHeld()
       await sandbox.writeFile(path, typeof content === 'string' ? Buffer.from(content) : content, options)
     },
     async say(text) {
@@ -89,11 +122,9 @@ function createDesk(open: OpenTask, lease: ControlState, real: Sandbox, say: (te
     },
     async returnControl({ note, signal } = {}) {
       assertHeld()
-      await Promise.all([...terminals].map((terminal) => terminal.close()))
-      await recorder.settled()
+      await closeTerminals()
       await giveBack(open, lease, { note, signal })
-      stop()
-      await sandbox.close()
+      await leave()
     },
   }
 }
@@ -103,7 +134,8 @@ function createRecorder(
   { runtime, snapshots }: OpenTask,
   { actor, leaseId }: ControlState,
   real: Sandbox,
-): DeskRecorder & { settled(): Promise<void> } {
+): DeskRecorder & { readonly running: ReadonlySet<string>; settled(): Promise<void> } {
+  const running = new Set<string>()
   let last: Promise<unknown> = Promise.resolve()
 
   function inOrder(work: () => Promise<unknown>): Promise<void> {
@@ -119,8 +151,10 @@ function createRecorder(
   }
 
   return {
+    running,
     commandStarted: ({ commandId, command, cwd }) =>
       inOrder(async () => {
+        running.add(commandId)
         const text = typeof command === 'string' ? command : (command ?? []).join(' ')
         const label = await labelOf(runtime.parts, text, [`${actor.kind}:${actor.id}`])
         const data = { commandId, command: command ?? '', ...(cwd !== undefined && { cwd }), ...label }
@@ -147,6 +181,7 @@ function createRecorder(
           stderrBytes: stderrBytes ?? 0,
           ms,
         }
+        running.delete(commandId)
         // A command that outlives the lease ends nevertheless.
         return runtime.stream.append([{ type: 'command.finished', actor, data }])
       }),

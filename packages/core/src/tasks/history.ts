@@ -17,7 +17,6 @@ import { giveBack, takeLease } from './control.ts'
 import { findCutPoints } from './fork.ts'
 import type { OpenTask } from './open-task.ts'
 import { readCommits } from './task-commits.ts'
-import type { ControlState } from './task-state.ts'
 
 /** A state of the files that can be come back to. */
 export interface Checkpoint {
@@ -179,7 +178,7 @@ async function underLease<T>(open: OpenTask, actor: Actor, options: Abortable, w
   if (!open.driving) await stream.catchUp()
   const history = await historyOf(open, options)
   const held = state.control !== undefined && actorKey(state.control.actor) === actorKey(actor)
-  const lease: ControlState | undefined = held ? undefined : await takeLease(open, actor, { signal: options.signal })
+  const own = held ? undefined : await takeLease(open, actor, { signal: options.signal })
   try {
     // Under a lease of their own what they changed up to now comes first.
     if (held) await open.snapshots.take(history.sandbox, { reason: 'step', signal: options.signal })
@@ -187,7 +186,7 @@ async function underLease<T>(open: OpenTask, actor: Actor, options: Abortable, w
     if (now === undefined) throw new BatonError('INVALID_STATE', `Task ${open.runtime.id} has no state to come back to.`)
     return await work({ ...history, now })
   } finally {
-    if (lease) await giveBack(open, lease, {})
+    if (own) await giveBack(open, own.lease, { keepsOffers: true }).finally(own.release)
   }
 }
 

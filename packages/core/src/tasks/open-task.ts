@@ -24,6 +24,8 @@ export interface OpenTask {
   readonly snapshots: Snapshots
   readonly suggestions: Suggestions
   readonly driving: boolean
+  /** How to close the desks that are open here. */
+  readonly desks: Set<() => Promise<unknown>>
   /** The run that is under way here. */
   readonly current: StartedRun | undefined
   /** Set once it is being let go of. */
@@ -52,10 +54,11 @@ export function createOpenTask(
 ): OpenTask {
   const runtime = createTaskRuntime(parts, id, { projection: createProjection(), stuck: createStuckDetector(parts.stuck) })
   const { stream, state } = runtime
-  const snapshots = createSnapshots(runtime)
+  const snapshots = createSnapshots(runtime, { borrowed: options.sandbox !== undefined })
   const sandbox = createTaskSandbox(runtime, snapshots, options.sandbox)
   const suggestions = createSuggestions(runtime, sandbox)
   const memory = new Map<string, unknown>()
+  const desks: OpenTask['desks'] = new Set()
   let detach = new AbortController()
   let current: StartedRun | undefined
   let off: (() => void) | undefined
@@ -115,13 +118,14 @@ export function createOpenTask(
     if (detach.signal.aborted) detach = new AbortController()
     off ??= stream.on('*', watch)
     await runtime.claim()
-    offLease ??= watchLease(runtime)
+    offLease ??= watchLease({ runtime, sandbox, snapshots })
     if (state.run) start('start')
     else startOnMessage()
   }
 
   async function letGo(): Promise<void> {
     detach.abort(new BatonError('CLOSED', `Task ${id} was closed here; it is kept as it is.`))
+    await Promise.allSettled([...desks].map((close) => close()))
     await driving?.catch(() => {})
     await current?.result.catch(() => {})
     await suggestions.close()
@@ -138,6 +142,7 @@ export function createOpenTask(
     sandbox,
     snapshots,
     suggestions,
+    desks,
     get driving() {
       return runtime.epoch !== undefined
     },

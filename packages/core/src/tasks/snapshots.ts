@@ -59,8 +59,11 @@ export interface Snapshots {
 /** Longest difference in an event. */
 const maxDiffBytes = 64 * 1024
 
-/** Starts the history of an open task. Where its Baton keeps no ledger, nothing is ever found. */
-export function createSnapshots(runtime: TaskRuntime): Snapshots {
+/**
+ * Starts the history of an open task. Where its Baton keeps no ledger, nothing is ever found. In a sandbox that is borrowed from another task, that one's agent
+ * and people may write at any time.
+ */
+export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { readonly borrowed?: boolean } = {}): Snapshots {
   const { ledger } = runtime.parts
   if (!ledger)
     return {
@@ -74,8 +77,8 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
   const watch = createWorkspaceWatch({ ledger })
   /** Contents that recorded changes have left, by path and hash. */
   const noted = new Map<string, LedgerFile>()
-  /** The repository in the sandbox at the last look; null: none. */
-  let seenGit: GitState | null | undefined
+  /** The repository in the sandbox at the last look of this process, null: none; and the last checkpoint then. */
+  let seen: { readonly git: GitState | null; readonly checkpoint: number } | undefined
   /** A commit that the ledger is known to have. */
   let found: string | undefined
   /** What is recorded up to there is accounted for. */
@@ -96,8 +99,10 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
       const upTo = stream.lastSeq
       const mark = writers.mark()
       const look = await watch.look(sandbox, base?.commit, { signal: options.signal })
-      const git = await lookAtGit(sandbox, seenGit === undefined ? base && (base.git ?? null) : seenGit, options)
-      const { drafts, commits } = await compose({ look, git, base, upTo }, options)
+      // Another process may have told of more since.
+      const since = seen && (base?.seq ?? 0) <= seen.checkpoint ? seen.git : base && (base.git ?? null)
+      const git = await lookAtGit(sandbox, since, options)
+      const { drafts, commits } = await compose({ sandbox, look, git, base, upTo, mark }, options)
       if (lost) drafts.unshift(lostLedgerDraft())
       const known = state.checkpoint?.commit
       try {
@@ -111,10 +116,11 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
         continue
       }
       writers.closeWindow(mark)
-      seenGit = git.state ?? null
+      seen = { git: git.state ?? null, checkpoint: state.checkpoint?.seq ?? 0 }
       coveredTo = upTo
       const commit = commits.at(-1)
-      if (commit !== undefined) await moveTo(commit)
+      if (commit !== undefined) moveTo(commit)
+      await followLog()
       return state.checkpoint
     }
   }
@@ -135,16 +141,22 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
 
   /** Writes what is different to the ledger, and says what the log is to be told. */
   async function compose(looked: Looked, options: SnapshotOptions): Promise<{ drafts: EventDraft[]; commits: readonly string[] }> {
-    const { look, git, base, upTo } = looked
+    const { sandbox, look, git, base, upTo, mark } = looked
     const { state, writers } = runtime
     const verdict = options.by
       ? { actor: options.by, evidence: 'lease' as const }
-      : judge(writers.current().filter(options.writer ?? (() => true)), state.created.workspace?.inPlace ?? false)
-    const drafts: EventDraft[] = git.operations.map((data) => ({ type: 'git.changed', actor: verdict.actor, data }))
+      : judge(writers.current(mark).filter(options.writer ?? (() => true)), borrowed || (state.created.workspace?.inPlace ?? false))
+    const drafts: EventDraft[] = []
+    for (const operation of git.operations) {
+      // Like differences, the messages of commits get into prompts.
+      const label = await labelOf(runtime.parts, `${operation.branch ?? ''}\n${operation.message}`, ['git'])
+      drafts.push({ type: 'git.changed', actor: verdict.actor, data: { ...operation, ...label } })
+    }
     const stages: LedgerStage[] = []
     if (base === undefined) stages.push(startStage(runtime, look))
     else {
-      const windows = await windowsOf(history, base.commit, look, state.recordedAfter(Math.max(coveredTo, base.upTo)), noted)
+      const recorded = state.recordedAfter(Math.max(coveredTo, base.upTo))
+      const windows = await windowsOf({ ledger: history, sandbox, base: base.commit, look, recorded, noted })
       const { steps, found: writes } = attribute(windows, verdict)
       for (const write of writes) drafts.push(await draftOf(runtime, history, write))
       stages.push(...stagesOf(runtime, byActor(steps), options.reason, base.seq, upTo))
@@ -161,14 +173,19 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
     return { drafts, commits }
   }
 
-  async function moveTo(commit: string): Promise<void> {
+  /** The ref goes where the log is, also where a process died in between, or another one was faster. */
+  async function followLog(): Promise<void> {
+    const commit = runtime.state.checkpoint?.commit
+    if (commit !== undefined && (await history.head(runtime.id)) !== commit) await history.point(runtime.id, commit)
+  }
+
+  function moveTo(commit: string): void {
     found = commit
     watch.settle(commit)
     for (const key of noted.keys()) {
       const later = runtime.state.recordedAfter(coveredTo).some(({ data }) => key === keyOf(data.path, data.after ?? ''))
       if (!later) noted.delete(key)
     }
-    await history.point(runtime.id, commit)
   }
 
   return {
@@ -176,7 +193,7 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
     hasLast,
     reset() {
       watch.reset()
-      seenGit = undefined
+      seen = undefined
     },
     take: (sandbox, options) => alone(() => take(sandbox, options)),
     async note(sandbox, path, sha256) {
@@ -189,10 +206,13 @@ export function createSnapshots(runtime: TaskRuntime): Snapshots {
 
 /** What one look came to. */
 interface Looked {
+  readonly sandbox: Sandbox
   readonly look: WorkspaceLook
   readonly git: GitLook
   readonly base: CheckpointState | undefined
   readonly upTo: number
+  /** The time when the look began, by the account of who may write. */
+  readonly mark: number
 }
 
 /** Thrown where another process has taken a snapshot in between. */
@@ -242,13 +262,7 @@ function checkpointDraft(
 }
 
 /** The paths that are different, and those that were written and are as before. */
-async function windowsOf(
-  ledger: Ledger,
-  base: string,
-  look: WorkspaceLook,
-  recorded: readonly RecordedChange[],
-  noted: ReadonlyMap<string, LedgerFile>,
-): Promise<PathWindow[]> {
+async function windowsOf({ ledger, sandbox, base, look, recorded, noted }: Window): Promise<PathWindow[]> {
   const changes = new Map(look.changes.map((change) => [change.path, change]))
   const touched = new Set([...recorded.map(({ data }) => data.path), ...changes.keys()])
   const windows: PathWindow[] = []
@@ -257,7 +271,7 @@ async function windowsOf(
     const change = changes.get(path)
     // A path that is as it was, although it was written to: somebody took that back, unless it is one that git ignores.
     const same = change ? undefined : (await ledger.files(base)).get(path)
-    if (!change && !same) continue
+    if (!change && !same && (await isThere(sandbox, path))) continue
     const before = await stateOf(ledger, change ? change.before : same)
     windows.push({
       path,
@@ -272,6 +286,27 @@ async function windowsOf(
     })
   }
   return windows
+}
+
+/** A window between two looks. */
+interface Window {
+  readonly ledger: Ledger
+  readonly sandbox: Sandbox
+  /** The commit at its beginning. */
+  readonly base: string
+  readonly look: WorkspaceLook
+  readonly recorded: readonly RecordedChange[]
+  readonly noted: ReadonlyMap<string, LedgerFile>
+}
+
+/** Neither before nor after, as far as the look tells, which passes over what git ignores: created in between, and gone again or ignored. */
+async function isThere(sandbox: Sandbox, path: string): Promise<boolean> {
+  try {
+    await sandbox.readFile(path, { maxBytes: 1 })
+    return true
+  } catch (error) {
+    return !BatonError.isInstance(error, 'FILE_NOT_FOUND')
+  }
 }
 
 async function stateOf(ledger: Ledger, file: LedgerFile | undefined): Promise<PathState> {
@@ -342,10 +377,14 @@ function keyOf(path: string, sha256: string): string {
   return `${sha256} ${path}`
 }
 
-/** Looks for what others changed before the agent goes on. A sandbox that was never started is left alone; one that cannot be looked at stops nobody. */
+/**
+ * Looks for what others changed before the agent goes on. A sandbox that was never started is left alone; one that cannot be looked at stops nobody. While a person
+ * has control the looks are theirs: one when the agent has stopped, and one at the end.
+ */
 export async function lookAround(active: ActiveRun, reason: CheckpointReason = 'step'): Promise<void> {
   const { runtime, sandbox, snapshots, signal } = active
   if (!runtime.parts.ledger || !(runtime.state.sandbox ?? sandbox.started)) return
+  if (runtime.state.control && runtime.state.control.running !== 'leave') return
   try {
     await snapshots.take(await sandbox.get(signal), { reason, signal })
   } catch (error) {
@@ -355,6 +394,26 @@ export async function lookAround(active: ActiveRun, reason: CheckpointReason = '
     await runtime.drive([noSnapshotDraft(error)])
   }
 }
+
+/** Before the agent waits, maybe for long: tells what its calls wrote from what comes meanwhile. */
+export async function lookBack(active: ActiveRun): Promise<void> {
+  if (active.runtime.writers.current().length > 0) await lookAround(active)
+}
+
+/** The same for a run that is ending before its time, in whatever state it is. */
+export async function lookLast({ runtime, sandbox, snapshots }: ActiveRun): Promise<void> {
+  if (!runtime.parts.ledger || !sandbox.started || runtime.state.control || runtime.writers.current().length === 0) return
+  const signal = AbortSignal.timeout(lastLookMs)
+  try {
+    await snapshots.take(await sandbox.started, { reason: 'finish', signal })
+  } catch (error) {
+    if (BatonError.isInstance(error) && logFailures.has(error.code)) throw error
+    await runtime.drive([noSnapshotDraft(error)])
+  }
+}
+
+/** How long a run that was stopped looks at what it leaves. */
+const lastLookMs = 5_000
 
 /** What is told where the files could not be looked at. */
 export function noSnapshotDraft(error: unknown): EventDraft<'warning.raised'> {

@@ -116,14 +116,6 @@ describe('Task.takeControl', () => {
     await his.returnControl()
   })
 
-  it('gives a lease up whose holder gives no sign of life, and the agent goes on', async () => {
-    const { task } = await world([{ text: 'ok' }])
-    await task.as(alice).takeControl({ idleMs: 40 })
-    const { data } = await happens(task, 'control.returned')
-    expect(data).toMatchObject({ expired: true })
-    expect(await task.start().result).toMatchObject({ outcome: 'done' })
-  })
-
   it('stops what runs where the person does not want to wait', async () => {
     const probe = probeTool('slow', 'execute')
     const { task, requests } = await world([calling(['slow']), { text: 'ok' }], { tools: [probe.tool] as never })

@@ -332,7 +332,8 @@ export function createTaskState(taskId: string): TaskState {
       const { control } = facts
       if (control?.leaseId !== data.leaseId) return
       facts.control = undefined
-      if (answersOffers(data)) for (const offer of offersByKey.values()) offer.outcome ??= { taken: true, by: control.actor, note: data.note }
+      if (answersOffers(data))
+        for (const offer of offersByKey.values()) offer.outcome ??= { taken: true, by: control.actor, note: data.note }
       if (run) unseenSeqs.push(seq)
     },
     'proposal.made': ({ data }) => void proposals.set(data.proposalId, { made: data }),

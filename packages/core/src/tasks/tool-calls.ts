@@ -11,7 +11,7 @@ import { findRemembered, scopeOf } from './remembered.ts'
 import type { ActiveRun } from './run-context.ts'
 import { isHeld, isLetGo, ready, throwIfStopped, withGrace } from './run-context.ts'
 import type { TaskRuntime } from './runtime.ts'
-import { lookAround } from './snapshots.ts'
+import { lookAround, lookBack } from './snapshots.ts'
 import type { CallState } from './task-state.ts'
 import { approvalIdOf, proposalIdOf } from './task-summary.ts'
 import { createToolContext } from './tool-context.ts'
@@ -38,7 +38,9 @@ export async function callTool(active: ActiveRun, call: ToolCall, { tools }: Too
   const { parts, state } = active.runtime
   const known = state.calls.get(call.callId)
   if (known?.finishedSeq !== undefined) return readResult(active, known.finishedSeq)
-  await ready(active)
+  // What had started before a crash goes on to its end: who takes control waits for that.
+  if (known?.started) throwIfStopped(active)
+  else await ready(active)
   const named = parts.tools.get(call.tool)
   const tool = tools && !tools.includes(call.tool) ? undefined : named
   const before = known ? [] : [calledDraft(active, named, call)]
@@ -195,6 +197,7 @@ async function describeCall(
 /** Waits for a person's decision. Undefined where the run is cancelled; other reasons to stop leave the call open for whoever drives the task next. */
 async function approval(active: ActiveRun, approvalId: string): Promise<Event<'approval.decided'>['data'] | undefined> {
   const { runtime, hold, signal } = active
+  if (!runtime.state.approvals.get(approvalId)?.decision) await lookBack(active)
   try {
     return await hold.yieldFor(() => until(runtime.stream, () => runtime.state.approvals.get(approvalId)?.decision, signal, 'The approval'))
   } catch (error) {
@@ -226,8 +229,6 @@ async function start(
   const { callId, input } = call
   const data = { callId, input, ...(remembered && { remembered }) }
   const started: EventDraft = { type: 'tool.started', actor: active.runtime.agentActor, data }
-  // What is different before it starts is not its work.
-  if (tool.effect !== 'read') await lookAround(active)
   const events = await appendUnpaused(active, [...before, started], tool.effect !== 'read')
   throwIfStopped(active)
   return run(active, tool, call, input, events.at(-1)?.id)
@@ -240,6 +241,8 @@ async function appendUnpaused(active: ActiveRun, drafts: readonly EventDraft[], 
     if (isHeld(runtime.state)) throw pausedMeanwhile
   }
   for (;;) {
+    // What is different before it starts is not its work.
+    if (careful) await lookAround(active)
     try {
       return await runtime.drive(drafts, careful ? check : undefined)
     } catch (error) {
