@@ -56,14 +56,15 @@ export function foundShell(version: string, path: string): FoundShell | undefine
 /** What the opener is to run: the shell with the hooks, whose text it reads from a pipe, after or before the person's own files. */
 export function launchOf({ path, kind, isBash }: FoundShell, nonce: string): string {
   const shell = `'${path.replaceAll("'", `'\\''`)}'`
-  const go = `stty "$__b_tty"; printf '\\033]7717;${nonce};go\\007'\n`
-  if (kind === 'none') return `${go}exec ${shell} -i`
+  const go = `printf '\\033]7717;${nonce};go\\007'\n`
+  const restore = `stty "$__b_tty"\n`
+  if (kind === 'none') return `${restore}${go}exec ${shell} -i`
   const named = isBash && !path.endsWith('/sh')
   const hooks = { bash: bashHooks, zsh: zshHooks, posix: posixHooks }[kind](nonce, named ? ownBashrc : ownEnv)
   const document = `9<<'BATON_${nonce}'\n${hooks}\nBATON_${nonce}\n`
-  if (kind === 'zsh') return `${go}${zshFolder(nonce.slice(0, 12))}\nexec ${shell} -i ${document}`
-  if (named) return `${go}exec ${shell} --rcfile /dev/fd/9 -i ${document}`
-  return `${go}[ -z "\${ENV+x}" ] || export __baton_env="$ENV"\nexport ENV=/dev/fd/9\nexec ${shell} -i ${document}`
+  if (kind === 'zsh') return `${restore}${zshFolder(nonce.slice(0, 12))}\nexec ${shell} -i ${document}`
+  if (named) return `${restore}${go}exec ${shell} --rcfile /dev/fd/9 -i ${document}`
+  return `${restore}${go}[ -z "\${ENV+x}" ] || export __baton_env="$ENV"\nexport ENV=/dev/fd/9\nexec ${shell} -i ${document}`
 }
 
 const ownBashrc = '[ ! -f ~/.bashrc ] || . ~/.bashrc'
@@ -76,7 +77,7 @@ const ownEnv = `if [ -n "\${__baton_env+x}" ]; then
   unset __baton_file
 else unset ENV; fi`
 
-/** zsh takes its files from a folder only: one in memory where there is one, which it removes as the first thing it does. */
+/** zsh takes its files from a folder only: one in memory where there is one, which it removes before it says `go`. */
 function zshFolder(name: string): string {
   return `umask=$(umask); umask 077
 for __b_folder in /dev/shm "\${TMPDIR:-/tmp}" /tmp .; do mkdir "$__b_folder/baton-${name}" 2>/dev/null && break; done

@@ -180,7 +180,7 @@ describe.each([
   const place: Place = { shell, isolation }
 
   it.skipIf(missing)('tells each command once, with its text, folder and exit code', () =>
-    atTerminal(place, async ({ run, see, told, sandbox, terminal }) => {
+    atTerminal(place, async ({ run, see, ended, told, sandbox, terminal }) => {
       const cwd = sandbox.workdir
       expect(await run('false')).toEqual({ command: 'false', cwd, code: 1 })
       expect(await run('echo $?; (exit 7)')).toEqual({ command: 'echo $?; (exit 7)', cwd, code: 7 })
@@ -190,14 +190,18 @@ describe.each([
       expect(await run(' echo spaced')).toEqual({ command: ' echo spaced', cwd, code: 0 })
       expect(await run('no-such-command-here')).toMatchObject({ code: 127 })
       expect(await run('sleep 0.01 & true')).toMatchObject({ command: 'sleep 0.01 & true', code: 0 })
+      await run('wait')
       await run("mkdir 'a;b %41'")
       expect(await run("cd 'a;b %41'")).toMatchObject({ cwd })
       expect(await run('true')).toEqual({ command: 'true', cwd: `${cwd}/a;b %41`, code: 0 })
       const before = told().length
-      for (const text of ['\r', '  \r', 'abandoned\x03']) await see(text, prompt)
+      for (const text of ['\r', '  \r']) await see(text, prompt)
+      await see('abandoned', /a.*b.*a.*n.*d.*o.*n.*e.*d/)
+      await see('\x03', prompt)
       await run('true')
       expect(told().length).toBe(before + 1)
       await terminal.write('exit 3\r')
+      await ended(before + 2)
       expect(await within(terminal.exit, 'the terminal did not end')).toEqual({ reason: 'exited', code: 3 })
       expect(told().at(-1)).toMatchObject({ command: 'exit 3', code: 3 })
     }),

@@ -104,7 +104,18 @@ export async function openTerminal(sandbox: Sandbox, options: TerminalOptions): 
   if (opened !== 'ended') {
     const nonce = randomBytes(16).toString('hex')
     // The opener says nothing between its hello and the rest, so no output falls between the two.
-    parser = createMarkerParser(`${markerPrefix}${nonce};`, (fields) => (fields[0] === 'go' ? started.resolve() : commands.mark(fields)))
+    const inner = createMarkerParser(`${markerPrefix}${nonce};`, (fields) =>
+      fields[0] === 'go' ? started.resolve() : commands.mark(fields),
+    )
+    parser = {
+      ...inner,
+      feed(chunk) {
+        const shown = inner.feed(chunk)
+        // A shell that says something is there, also where files of the system keep it from the hooks.
+        if (shown.length > 0) started.resolve()
+        return shown
+      },
+    }
     await writer.write(Buffer.from(`${launchOf(opened, nonce)}\n.\n`))
     await Promise.race([started.promise, exit])
   }

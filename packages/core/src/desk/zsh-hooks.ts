@@ -8,6 +8,7 @@ typeset -g +x __baton_nonce=${nonce}
 command rm -f -- "$ZDOTDIR/.zshenv"; command rmdir -- "$ZDOTDIR"
 if (( \${+__baton_zdotdir} )); then export ZDOTDIR=$__baton_zdotdir; unset __baton_zdotdir; else unset ZDOTDIR; fi
 ${functions}
+__baton_mark go
 typeset -ga preexec_functions precmd_functions
 preexec_functions+=(__baton_start)
 precmd_functions+=(__baton_end)
