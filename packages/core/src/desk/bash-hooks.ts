@@ -104,6 +104,7 @@ __baton_ready() {
 __baton_install() {
   local ready='\${__baton_nonce:+__baton_ready}' attributes
   local start='$(__baton_start "$?")\${__baton_name#"\${PROMPT_COMMAND[99]:=__baton_ready}"}'
+  ! shopt -q promptvars || [[ $PS0 != *__baton_start* || \${PROMPT_COMMAND[0]} != "$__baton_first"* || \${PROMPT_COMMAND[99]} != "$__baton_name" ]] || return 0
   attributes=$(builtin declare -p PROMPT_COMMAND 2>/dev/null)
   attributes=\${attributes#declare -}
   # An array cannot be exported, and before 5.1 only its first element counted.
