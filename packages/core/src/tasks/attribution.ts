@@ -73,7 +73,7 @@ export function judge(writers: readonly Writer[], shared: boolean): Verdict {
   const holder = writers.find(({ holds }) => holds)
   if (writers.length === 1 && only?.holds) return { actor: only.actor, evidence: 'lease' }
   // What is written from outside while a person has control is that person's.
-  if (writers.length === 1 && only && !shared) {
+  if (writers.length === 1 && only && !only.unsure && !shared) {
     return { actor: only.actor, evidence: 'window', ...(only.callId !== undefined && { callId: only.callId }) }
   }
   const candidates = writers.map(({ actor }) => actorKey(actor))
@@ -84,12 +84,13 @@ export function judge(writers: readonly Writer[], shared: boolean): Verdict {
 export function attribute(windows: readonly PathWindow[], verdict: Verdict): Attribution {
   const steps: PathStep[] = []
   const found: FoundWrite[] = []
-  const gap: Verdict = { actor: unknownActor, evidence: 'window', candidates: [outside] }
   for (const { path, before, now, recorded } of windows) {
     let state = before
     for (const write of recorded) {
+      // It was seen already, by a look between the write and its record.
+      if (write.after === state.sha256 && write.before !== state.sha256) continue
       // Between the look and what was recorded somebody else was at it; what it looked like then is known by its hash alone.
-      if (write.before !== state.sha256) found.push({ path, from: state, to: { file: undefined, sha256: write.before }, verdict: gap })
+      if (write.before !== state.sha256) found.push({ path, from: state, to: { file: undefined, sha256: write.before }, verdict })
       const content = write.file ?? (write.after === now.sha256 ? now.file : undefined)
       // Writing keeps the mode; what else is different in the end is left over.
       const file = content && { ...content, mode: before.file?.mode ?? now.file?.mode ?? content.mode }

@@ -84,6 +84,8 @@ export async function takeLease(open: OpenTask, actor: Actor, options: TakeContr
     if (lease.running !== 'leave') await untilStill(open, lease, options)
     // What ran to its end meanwhile was not the person's. Who finds their lease again works on; what was changed since is theirs already.
     if (isNew) await closeOff(open, options, others)
+    // Beside a call that was cut off, what there is by now may be its as well as theirs; what comes is theirs alone.
+    else if (runtime.writers.current().some(others)) await closeOff(open, options)
     if (state.control?.leaseId !== lease.leaseId) throw notHeldError(runtime, lease)
     return { lease, release }
   } catch (error) {
@@ -162,12 +164,14 @@ async function untilStill(open: OpenTask, { leaseId }: ControlState, { signal }:
 interface GiveBackOptions extends Abortable {
   readonly note?: string | undefined
   readonly keepsOffers?: boolean | undefined
+  /** The holder's commands that this process knows to run on. */
+  readonly running?: ReadonlySet<string> | undefined
   readonly writer?: ((writer: Writer) => boolean) | undefined
 }
 
 /** Gives the lease back, with everything that was changed under it, in one append. */
 export async function giveBack(open: OpenTask, lease: ControlState, options: GiveBackOptions): Promise<void> {
-  const { note, keepsOffers, writer, signal } = options
+  const { note, keepsOffers, running, writer, signal } = options
   const { runtime } = open
   if (!open.driving) await runtime.stream.catchUp()
   const check = (): void => {
@@ -176,26 +180,33 @@ export async function giveBack(open: OpenTask, lease: ControlState, options: Giv
   check()
   const label = await labelOf(runtime.parts, note ?? '', [actorKey(lease.actor)])
   const data = { leaseId: lease.leaseId, ...(note !== undefined && { note }), ...(keepsOffers && { keepsOffers }), ...label }
-  await endLease(open, { type: 'control.returned', actor: lease.actor, data }, { check, writer, signal })
+  const lost = runtime.writers.openCommands(lease.actor).filter((commandId) => !running?.has(commandId))
+  const drafts: EventDraft[] = lost.map((commandId) => lostDraft(lease.actor, commandId))
+  await endLease(open, [...drafts, { type: 'control.returned', actor: lease.actor, data }], { check, writer, signal })
 }
 
 /** Ends a lease, with everything that was changed under it. A sandbox that is gone must not keep the baton. */
 async function endLease(
   { runtime, sandbox, snapshots }: Leased,
-  returned: EventDraft<'control.returned'>,
+  returned: readonly EventDraft[],
   { check, writer, signal }: { check(): void; writer?: GiveBackOptions['writer'] } & Abortable,
 ): Promise<void> {
   if (!runtime.parts.ledger || !(runtime.state.sandbox ?? sandbox.started)) {
-    await runtime.stream.append([returned], { check })
+    await runtime.stream.append(returned, { check })
     return
   }
   try {
     const found = await sandbox.get(signal ?? new AbortController().signal)
-    await snapshots.take(found, { reason: 'hand-back', also: [returned], check, writer, signal })
+    await snapshots.take(found, { reason: 'hand-back', also: returned, check, writer, signal })
   } catch (error) {
     if (error === stillThere || (BatonError.isInstance(error) && keepsLease.has(error.code))) throw error
-    await runtime.stream.append([noSnapshotDraft(error), returned], { check })
+    await runtime.stream.append([noSnapshotDraft(error), ...returned], { check })
   }
+}
+
+/** The end of a command whose process has died, so that nobody can tell. */
+function lostDraft(actor: Actor, commandId: string): EventDraft {
+  return { type: 'command.finished', actor, data: { commandId, reason: 'lost', code: null, stdoutBytes: 0, stderrBytes: 0, ms: 0 } }
 }
 
 /** With these the lease is not the person's any more, or the log takes nothing, or they changed their mind. */
@@ -218,7 +229,7 @@ async function expire(open: Leased, { leaseId }: ControlState): Promise<void> {
   }
   const returned: EventDraft<'control.returned'> = { type: 'control.returned', actor: systemActor, data: { leaseId, expired: true } }
   try {
-    await endLease(open, returned, { check, signal: AbortSignal.timeout(lookMs) })
+    await endLease(open, [returned], { check, signal: AbortSignal.timeout(lookMs) })
   } catch (error) {
     if (error === stillThere) return
     if (!BatonError.isInstance(error, 'ABORTED')) throw error

@@ -123,7 +123,7 @@ function createDesk(open: OpenTask, { lease, release }: HeldLease, real: Sandbox
     async returnControl({ note, signal } = {}) {
       assertHeld()
       await closeTerminals()
-      await giveBack(open, lease, { note, signal })
+      await giveBack(open, lease, { note, signal, running: recorder.running })
       await leave()
     },
   }

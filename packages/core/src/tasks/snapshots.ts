@@ -94,7 +94,8 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
   async function take(sandbox: Sandbox, options: SnapshotOptions): Promise<CheckpointState | undefined> {
     const { state, stream, writers } = runtime
     for (let tries = 0; ; tries++) {
-      const lost = state.checkpoint !== undefined && !(await hasLast())
+      const known = state.checkpoint?.seq
+      const lost = known !== undefined && !(await hasLast())
       const base = lost ? undefined : state.checkpoint
       const upTo = stream.lastSeq
       const mark = writers.mark()
@@ -104,10 +105,9 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
       const git = await lookAtGit(sandbox, since, options)
       const { drafts, commits } = await compose({ sandbox, look, git, base, upTo, mark }, options)
       if (lost) drafts.unshift(lostLedgerDraft())
-      const known = state.checkpoint?.commit
       try {
         await appendAll(runtime, [...drafts, ...(options.also ?? [])], () => {
-          if (state.checkpoint?.commit !== known) throw movedOn
+          if (state.checkpoint?.seq !== known) throw movedOn
           options.check?.()
         })
       } catch (error) {

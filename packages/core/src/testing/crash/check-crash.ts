@@ -17,6 +17,8 @@ export type CrashLogs = ReadonlyMap<string, readonly Event[]>
 export async function checkLogs(dir: string): Promise<CrashLogs> {
   const places = placesIn(dir)
   const store = createFileEventStore({ dir: places.log, onWarning: () => {} })
+  // Read first: somebody else may still be at work, so that the log knows more by then.
+  const [acknowledged, runs] = [linesOf(places.acknowledged), toolRuns(dir)]
   const logs = new Map<string, readonly Event[]>()
   try {
     for (const { taskId } of await collect(store.tasks())) logs.set(taskId, await checkLog(store.read(taskId)))
@@ -24,8 +26,8 @@ export async function checkLogs(dir: string): Promise<CrashLogs> {
     await store.close()
   }
   const stored = new Set([...logs.values()].flat().map(({ id }) => id))
-  for (const id of linesOf(places.acknowledged)) assert.ok(stored.has(id), `the event ${id} was acknowledged and is not in the log`)
-  for (const run of toolRuns(dir)) {
+  for (const id of acknowledged) assert.ok(stored.has(id), `the event ${id} was acknowledged and is not in the log`)
+  for (const run of runs) {
     const started = of(logs.get(run.taskId) ?? [], 'tool.started').some(({ data }) => data.callId === run.callId)
     assert.ok(started, `${run.tool} ran as ${run.callId}, and its start is not in the log`)
   }
@@ -76,8 +78,8 @@ function isSubTask(log: readonly Event[]): boolean {
   return of(log, 'task.created')[0]?.data.parent !== undefined
 }
 
-/** Each call has one outcome; one that was interrupted was told, and another one did its work. */
-function checkCalls(log: readonly Event[], taskId: string, dir: string): number {
+/** Each call has one outcome; one that was interrupted was told, and another one did its work. Returns how many were interrupted. */
+export function checkCalls(log: readonly Event[], taskId: string, dir: string): number {
   const finished = of(log, 'tool.finished')
   for (const { data } of of(log, 'tool.called'))
     assert.equal(finished.filter(({ data: { callId } }) => callId === data.callId).length, 1, `${data.callId} has one outcome`)
@@ -167,6 +169,23 @@ async function checkSandbox(dir: string, lead: readonly Event[]): Promise<void> 
   for (const [path, content] of Object.entries(finalFiles))
     assert.equal(await readFile(join(started?.workdir ?? '', path), 'utf8'), content, path)
   assert.equal(await readFile(join(started?.workdir ?? '', 'a.txt'), 'utf8'), 'a', 'the workspace was copied')
+}
+
+/** Ids of what waits for a person. */
+export function undecided(log: readonly Event[]): string[] {
+  const over = [
+    ...of(log, 'approval.decided').map(({ data }) => data.approvalId),
+    ...of(log, 'question.answered').map(({ data }) => data.questionId),
+    ...of(log, 'control.declined').map(({ data }) => data.offerId),
+  ]
+  const returned = of(log, 'control.returned').at(-1)?.seq ?? 0
+  const requested = [
+    ...of(log, 'approval.requested').map(({ data }) => data.approvalId),
+    ...of(log, 'question.asked').map(({ data }) => data.questionId),
+    // All offers are answered by who gives control back.
+    ...of(log, 'control.offered').flatMap(({ data, seq }) => (seq > returned ? data.offerId : [])),
+  ]
+  return requested.filter((id) => !over.includes(id))
 }
 
 /** What ran, in order. */

@@ -1,4 +1,7 @@
+import type * as nodeFs from 'node:fs'
 import { appendFileSync, closeSync, fsyncSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { createRequire, syncBuiltinESMExports } from 'node:module'
+import { relative } from 'node:path'
 import type { BlobStore } from '../../events/blob-store.ts'
 import type { EventStore } from '../../events/event-store.ts'
 import type { Model } from '../../models/model.ts'
@@ -23,10 +26,18 @@ export interface CrashFiles {
 /**
  * @param killAt - number of the place to die at, from 1; its label is left in the file of deaths. From the place before it on there is a file that
  * says so: what is appended between the two is seen by nobody who does not know.
+ * @param options - `from`: the label of the first place that counts. `distinct`: a place before some work counts only where it is not one after other work,
+ * since between the two nothing is different
  */
-export function createCrashPoints(killAt: number | undefined, files: CrashFiles): CrashPoints {
+export function createCrashPoints(killAt: number | undefined, files: CrashFiles, { from = '', distinct = false } = {}): CrashPoints {
   let count = 0
+  let begun = from === ''
+  let last = ''
   function reach(label: string): void {
+    begun ||= label === from
+    const isSame = distinct && last.startsWith('after ') && label.startsWith('before ')
+    last = label
+    if (!begun || isSame) return
     count++
     if (killAt !== undefined && count === killAt - 1) writeFileSync(files.dying, '')
     if (count !== killAt) return
@@ -85,10 +96,14 @@ export function watchModel(model: Model, points: CrashPoints): Model {
   }
 }
 
-/** Starting, finding, filling and closing a sandbox are places. */
-export function watchSandboxes(provider: SandboxProvider, points: CrashPoints): SandboxProvider {
+/** Starting, finding, filling and closing a sandbox are places; with `files`, so are writing a file and starting a command. */
+export function watchSandboxes(provider: SandboxProvider, points: CrashPoints, { files = false } = {}): SandboxProvider {
   const watched = (sandbox: Sandbox): Sandbox => ({
     ...sandbox,
+    ...(files && {
+      writeFile: (path, data, options) => points.around(`write of ${path}`, () => sandbox.writeFile(path, data, options)),
+      spawn: (command, options) => points.around('start of a command', () => sandbox.spawn(command, options)),
+    }),
     unpack: (tar, options) => points.around('unpack', () => sandbox.unpack(tar, options)),
     close: () => points.around('close of the sandbox', () => sandbox.close()),
   })
@@ -102,4 +117,21 @@ export function watchSandboxes(provider: SandboxProvider, points: CrashPoints): 
 /** Running a tool is a place. */
 export function watchTool(tool: Tool, points: CrashPoints): Tool {
   return { ...tool, run: (input, context) => points.around(`run of ${tool.name}`, () => tool.run(input, context)) }
+}
+
+/** What a ledger puts in its place is a place: the parts of a commit, and the ref of a task. Everything else that it writes is aside until then. */
+export function watchLedger(dir: string, points: CrashPoints): void {
+  const fs = createRequire(import.meta.url)('node:fs') as typeof nodeFs
+  const { renameSync } = fs
+  Object.assign(fs, {
+    renameSync(from: string, to: string) {
+      const path = relative(dir, String(to))
+      const kind = path.startsWith('refs') ? "a task's ref" : (/(pack|idx)$/.exec(path)?.[1] ?? path)
+      if (path.startsWith('..')) return renameSync(from, to)
+      points.reach(`before ${kind} is put in its place`)
+      renameSync(from, to)
+      points.reach(`after ${kind} was put in its place`)
+    },
+  })
+  syncBuiltinESMExports()
 }

@@ -125,27 +125,31 @@ async function sign(context: AgentContext, text: string): Promise<void> {
 
 const Step = z.object({ step: z.string(), text: z.string().optional() })
 
-/** Tools of every effect. Each writes down outside the sandbox that it runs. */
+/** A tool that writes down outside the sandbox that it runs, and takes so long that a kill at a random moment can meet it. */
+export function crashTool(
+  dir: string,
+  name: string,
+  effect: Tool['effect'],
+  work: (input: z.infer<typeof Step>, context: Parameters<Tool['run']>[1]) => Promise<unknown>,
+): Tool {
+  return defineTool({
+    name,
+    description: `Does ${name}.`,
+    effect,
+    input: Step,
+    async run(input, context) {
+      const { taskId, callId } = context
+      noteDurably(placesIn(dir).runs, JSON.stringify({ taskId, callId, tool: name, input } satisfies ToolRun))
+      if (effect !== 'read') await wait(15)
+      return work(input, context)
+    },
+  })
+}
+
+/** Tools of every effect. */
 export function createCrashTools(dir: string): readonly Tool[] {
-  const { runs } = placesIn(dir)
-  const tool = (
-    name: string,
-    effect: Tool['effect'],
-    work: (input: z.infer<typeof Step>, context: Parameters<Tool['run']>[1]) => Promise<unknown>,
-  ) =>
-    defineTool({
-      name,
-      description: `Does ${name}.`,
-      effect,
-      input: Step,
-      async run(input, context) {
-        const { taskId, callId } = context
-        noteDurably(runs, JSON.stringify({ taskId, callId, tool: name, input } satisfies ToolRun))
-        // So long that a kill at a random moment can meet it.
-        if (effect !== 'read') await wait(15)
-        return work(input, context)
-      },
-    })
+  const tool = (...[name, effect, work]: Parameters<typeof crashTool> extends [string, ...infer Rest] ? Rest : never): Tool =>
+    crashTool(dir, name, effect, work)
   return [
     tool('look', 'read', async ({ step }, { sandbox }) => Buffer.from(await (await sandbox()).readFile(step)).toString()),
     tool('note', 'write', async ({ step, text = '' }, { sandbox }) => {
