@@ -22,9 +22,10 @@ export function replacementText(reply: string, lines: string, { prefix, suffix }
   const begun = /^[ \t]*\r?\n/.test(lines) ? body : body.replace(/^(?:[ \t]*\n)+/, '')
   if (begun.trim() === '') return ''
   const blank = lineEnds(lines)
-  const ends = Math.max(Math.min(lineEnds(said), blank), suffix !== '' || blank > 0 ? 1 : 0)
   // Lines that are put behind a last one without a line end begin with it.
   const start = lines === '' && prefix !== '' && !prefix.endsWith('\n') ? '\n' : ''
+  const ended = suffix !== '' || blank > 0 || (lines === '' && start === '')
+  const ends = Math.max(Math.min(lineEnds(said), blank), ended ? 1 : 0)
   const text = start + begun + '\n'.repeat(ends)
   return crlf ? text.replaceAll('\n', '\r\n') : text
 }
@@ -34,7 +35,7 @@ function lineEnds(text: string): number {
 }
 
 function withoutWrapping(reply: string, tag: string, original: string): string {
-  const said = reply.replace(/^\s*<think>[\s\S]*?<\/think>\s*/, '')
+  const said = reply.replace(/^\s*<think>[\s\S]*?<\/think>\n*/, '')
   const bare = withoutFences(said, original)
   const tagged = new RegExp(`^\\s*<${tag}>([\\s\\S]*)</${tag}>\\s*$`).exec(bare)
   return tagged?.[1] ?? bare
