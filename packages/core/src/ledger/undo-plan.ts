@@ -20,12 +20,15 @@ export interface UndoOptions extends Abortable {
   readonly commits: readonly UndoCommit[]
   /** The commits to take back, out of these. Leave out those that were taken back before. */
   readonly undo: ReadonlySet<string>
+  /** Commits that were taken back before, and those by which that was done. Where they lead back to where they began, they count as never made. */
+  readonly settled?: ReadonlySet<string> | undefined
   /** The present state. */
   readonly now: string
 }
 
 /** A file before and after a commit. */
 interface Step extends LedgerChange {
+  readonly settled: boolean
   /** The commit, where it is to be taken back. */
   readonly undone?: string | undefined
 }
@@ -43,7 +46,7 @@ export async function planUndo(options: UndoOptions): Promise<WritePlan> {
   const conflicts: PlanConflict[] = []
   for (const [path, steps] of histories) {
     throwIfAborted(options.signal, 'planning an undo')
-    const outcome = await takeBack(ledger, path, steps)
+    const outcome = await takeBack(ledger, path, withoutDetours(steps))
     if ('kind' in outcome) conflicts.push(outcome)
     else if (outcome.to !== outcome.expect) writes.push(outcome)
   }
@@ -62,12 +65,13 @@ async function historiesOf(options: UndoOptions): Promise<ReadonlyMap<string, re
   return histories
 }
 
-async function stepsOf({ ledger, commits, undo, now, signal }: UndoOptions): Promise<Step[]> {
+async function stepsOf({ ledger, commits, undo, settled, now, signal }: UndoOptions): Promise<Step[]> {
   const first = commits.findIndex(({ commit }) => undo.has(commit))
   if (first < 0) return []
   const steps: Step[] = []
   const add = async (from: string | undefined, to: string, undone?: string): Promise<void> => {
-    for (const change of await changesBetween(ledger, from, to, { signal })) steps.push({ ...change, undone })
+    const isSettled = settled?.has(to) ?? false
+    for (const change of await changesBetween(ledger, from, to, { signal })) steps.push({ ...change, undone, settled: isSettled })
   }
   let at = commits[first]?.parent
   for (const { commit, parent } of commits.slice(first)) {
@@ -82,6 +86,24 @@ async function stepsOf({ ledger, commits, undo, now, signal }: UndoOptions): Pro
 async function changesBetween(ledger: Ledger, from: string | undefined, to: string, options: Abortable): Promise<readonly LedgerChange[]> {
   if (from !== undefined) return ledger.compare(from, to, options)
   return [...(await ledger.files(to, options))].map(([path, after]) => ({ path, after }))
+}
+
+/** Leaves out what was made and taken back again. */
+function withoutDetours(steps: readonly Step[]): readonly Step[] {
+  const kept: Step[] = []
+  for (const step of steps) {
+    kept.push(step)
+    if (!step.settled) continue
+    // The longest way that is settled and comes back to where it began.
+    const first = kept.findLastIndex(({ settled }) => !settled) + 1
+    const begin = kept.findIndex(({ before }, index) => index >= first && isSame(before, step.after))
+    if (begin !== -1) kept.splice(begin)
+  }
+  return kept
+}
+
+function isSame(a: LedgerFile | undefined, b: LedgerFile | undefined): boolean {
+  return a?.oid === b?.oid && a?.mode === b?.mode
 }
 
 async function takeBack(ledger: Ledger, path: string, steps: readonly Step[]): Promise<PlannedWrite | PlanConflict> {

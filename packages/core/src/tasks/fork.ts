@@ -3,8 +3,10 @@ import { BatonError } from '../errors.ts'
 import type { Actor } from '../events/envelope.ts'
 import type { Event, LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
+import { versionOf } from '../events/event-registry.ts'
 import type { TaskSummary } from '../events/event-store.ts'
 import type { OpenTask } from './open-task.ts'
+import { logFailures } from './snapshots.ts'
 import { summarizeTask } from './task-summary.ts'
 
 /** Events are copied so many at a time. */
@@ -57,8 +59,9 @@ function track(open: Set<string>, event: LoggedEvent): void {
  *
  * @throws BatonError `INVALID_STATE` where calls are open at that seq; names the nearest at which none is
  */
-export async function copyLog({ runtime }: OpenTask, at: number | undefined, actor: Actor): Promise<string> {
-  const { id, parts, stream } = runtime
+export async function copyLog(open: OpenTask, at: number | undefined, actor: Actor): Promise<string> {
+  const { id, parts, stream } = open.runtime
+  if (at === undefined) await lookNow(open)
   const cuts = await findCutPoints(stream.read())
   const seq = at ?? cuts.before(cuts.last)
   if (seq < 1 || seq > cuts.last || !cuts.fits(seq)) {
@@ -79,30 +82,79 @@ export async function copyLog({ runtime }: OpenTask, at: number | undefined, act
     written += batch.length
     batch = []
   }
+  const add = (event: LoggedEvent): void => {
+    summary = summarizeTask(summary, event)
+    batch.push(event)
+  }
   try {
+    let commit: string | undefined
     for await (const event of stream.read({ limit: seq })) {
-      const copy = withTask(event, forkId)
-      summary = summarizeTask(summary, copy)
-      batch.push(copy)
+      if (isKnown(event) && event.type === 'checkpoint.created') commit = event.data.commit
+      add(withTask(event, forkId))
       if (batch.length === batchSize) await write()
     }
-    const last = batch.at(-1) as LoggedEvent
-    const forked = {
-      ...forkedFrom(id, seq, actor),
-      taskId: forkId,
-      id: uuidv7(),
-      seq: seq + 1,
-      time: new Date().toISOString(),
-      v: 1,
-    } as Event
-    summary = summarizeTask(summary, forked)
-    if (last) batch.push(forked)
+    const later = commit === undefined ? [] : await foundLater(stream.read({ after: seq }), seq)
+    const more: Pick<Event, 'type' | 'actor' | 'data'>[] = [...later, forkedFrom(id, seq, actor)]
+    const time = new Date().toISOString()
+    for (const [index, event] of more.entries()) {
+      if ('commit' in event.data) commit = event.data.commit
+      add({ ...event, taskId: forkId, id: uuidv7(), seq: seq + 1 + index, time, v: versionOf(event.type) } as Event)
+    }
+    // What its log names must not be pruned with the other task.
+    if (commit !== undefined) await pointTo(open, forkId, commit)
     await write()
   } catch (error) {
     await parts.store.delete(forkId).catch(() => {})
     throw error
   }
   return forkId
+}
+
+/** The files as they are now belong to a log that is copied up to now. A sandbox that cannot be looked at is as it was seen last. */
+async function lookNow({ runtime, sandbox, snapshots }: OpenTask): Promise<void> {
+  if (!runtime.parts.ledger || runtime.state.closed || !(runtime.state.sandbox ?? sandbox.started)) return
+  try {
+    await snapshots.take(await sandbox.get(new AbortController().signal), { reason: 'fork' })
+  } catch (error) {
+    if (BatonError.isInstance(error) && logFailures.has(error.code)) throw error
+  }
+}
+
+/** A ledger that has lost the commit is told of where the fork begins. */
+async function pointTo({ runtime }: OpenTask, forkId: string, commit: string): Promise<void> {
+  await runtime.parts.ledger?.point(forkId, commit).catch((error: unknown) => {
+    if (!BatonError.isInstance(error, 'LEDGER_DAMAGED')) throw error
+  })
+}
+
+/** What may write to the sandbox, or was written. */
+const writing: ReadonlySet<string> = new Set([
+  'tool.started',
+  'command.started',
+  'control.taken',
+  'task.delegated',
+  'sandbox.started',
+  'sandbox.lost',
+])
+
+/**
+ * What the first look behind a seq found, where nobody could write in between: those are the files as they were at that seq. As after a call that wrote: its files
+ * are looked at before the next step.
+ */
+async function foundLater(events: AsyncIterable<LoggedEvent>, seq: number): Promise<Pick<Event, 'type' | 'actor' | 'data'>[]> {
+  const found: Pick<Event, 'type' | 'actor' | 'data'>[] = []
+  for await (const event of events) {
+    if (!isKnown(event)) continue
+    if (event.type === 'checkpoint.created' && event.data.upTo >= seq) {
+      const { type, actor, data } = event
+      found.push({ type, actor, data: { ...data, upTo: seq } } as Pick<Event, 'type' | 'actor' | 'data'>)
+    } else if (found.some(({ type }) => type === 'checkpoint.created')) return found
+    else if (event.type === 'file.changed' && (event.data.evidence === 'lease' || event.data.evidence === 'window')) {
+      const { type, actor, data } = event
+      found.push({ type, actor, data } as Pick<Event, 'type' | 'actor' | 'data'>)
+    } else if (event.type === 'file.changed' || event.type === 'checkpoint.created' || writing.has(event.type)) return []
+  }
+  return found.some(({ type }) => type === 'checkpoint.created') ? found : []
 }
 
 function forkedFrom(taskId: string, seq: number, actor: Actor): Pick<Event<'task.forked'>, 'type' | 'actor' | 'data'> {
@@ -116,5 +168,6 @@ function withTask(event: LoggedEvent, taskId: string): LoggedEvent {
 
 /** Until its log is whole nobody finds something to do in it. */
 function lapsed(summary: TaskSummary): TaskSummary {
-  return summary.status === 'closed' ? summary : { ...summary, status: 'idle', waiting: [] }
+  const { today: _, ...unpaid } = summary
+  return summary.status === 'closed' ? unpaid : { ...unpaid, status: 'idle', waiting: [] }
 }

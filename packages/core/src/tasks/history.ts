@@ -98,7 +98,8 @@ export async function undo(
     const { commits, undone } = await readCommits(open.runtime.stream.read())
     const wanted = commits.filter((commit) => commit.seq > since && !undone.has(commit.commit) && !commit.reverts && fits(commit.actor, of))
     const undo = new Set(wanted.map(({ commit }) => commit))
-    const plan = await planUndo({ ledger, commits, undo, now, signal: options.signal })
+    const settled = new Set([...undone, ...commits.flatMap(({ commit, reverts }) => (reverts ? commit : []))])
+    const plan = await planUndo({ ledger, commits, undo, settled, now, signal: options.signal })
     const whose = typeof of === 'string' ? { kind: of === 'unknown' ? ('system' as const) : of, id: of } : of
     return carryOut(open, { ledger, sandbox, plan, reason: 'undo', actor, signal: options.signal }, (paths) => [
       { type: 'changes.undone', actor, data: { of: whose, commits: [...undo], paths: [...paths] } },

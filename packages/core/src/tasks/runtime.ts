@@ -123,7 +123,9 @@ export function createTaskRuntime(
         writers.apply(event)
         folds.projection.apply(event)
         folds.stuck.apply(event)
-        if (event.type === 'model.finished' || event.type === 'model.failed') parts.spending?.note(stream.summary as TaskSummary)
+        // What is read back is in the store's summaries already; of a fork it is another task's.
+        if (epoch !== undefined && (event.type === 'model.finished' || event.type === 'model.failed'))
+          parts.spending?.note(stream.summary as TaskSummary)
       },
     },
   })

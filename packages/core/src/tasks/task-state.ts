@@ -91,6 +91,8 @@ export interface DelegationState {
   readonly childId: string
   readonly goal: string
   readonly reserved: TaskLimits
+  /** It is another task's, which this one was forked from. */
+  readonly inherited?: boolean
   settled?: EventTypes['task.settled']
 }
 
@@ -213,6 +215,10 @@ export function createTaskState(taskId: string): TaskState {
       Object.assign(facts, { sandbox: undefined, control: undefined, epoch: 0, closed: false, endedSeq: seq })
       // A folder that is worked on in place cannot be worked on twice: a fork has a copy.
       if (created?.workspace?.inPlace) created = { ...created, workspace: { path: created.workspace.path } }
+      for (const [key, { settled, ...delegation }] of delegations) {
+        if (settled) delegations.set(key, { ...delegation, settled, inherited: true })
+        else delegations.delete(key)
+      }
       lapseAll()
     },
     'task.delegated': ({ data }) => void delegations.set(data.key, { childId: data.childId, goal: data.goal, reserved: data.reserved }),

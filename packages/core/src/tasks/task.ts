@@ -437,7 +437,7 @@ export function createTaskHandle(open: OpenTask, actor: Actor): Task {
         await (open.current ?? (state.run && open.start()))?.result
       }
       mayEnd()
-      for (const { childId } of state.delegations.values()) await runtime.parts.endSubTask(childId)
+      for (const { childId, inherited } of state.delegations.values()) if (!inherited) await runtime.parts.endSubTask(childId)
       const sandboxId = await open.sandbox.end()
       const closed: EventDraft[] = sandboxId === undefined ? [] : [{ type: 'sandbox.closed', actor: systemActor, data: { sandboxId } }]
       await intent(() => [...closed, { type: 'task.closed', actor, data: reason === undefined ? {} : { reason } }], mayEnd)
