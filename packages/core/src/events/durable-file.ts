@@ -1,5 +1,4 @@
 import {
-  close,
   closeSync,
   existsSync,
   fdatasync,
@@ -7,7 +6,6 @@ import {
   fsync,
   fsyncSync,
   mkdirSync,
-  open,
   openSync,
   readSync,
   unlinkSync,
@@ -54,12 +52,13 @@ function syncNamesNow(folder: string): void {
 export async function syncNames(folder: string): Promise<void> {
   let fd: number | undefined
   try {
-    fd = await promisify(open)(folder, 'r')
+    // Only the sync takes long enough to be worth another thread.
+    fd = openSync(folder, 'r')
     await promisify(fsync)(fd)
   } catch (error) {
     if (!noFolderSync.has(codeOf(error))) throw error
   } finally {
-    if (fd !== undefined) await promisify(close)(fd)
+    if (fd !== undefined) closeSync(fd)
   }
 }
 

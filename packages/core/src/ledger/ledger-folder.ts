@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { closeSync, existsSync, fdatasync, openSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { BatonError } from '../errors.ts'
 import { makeDurableFolder, removeFile, syncNames } from '../events/durable-file.ts'
 import { codeOf, fileError } from '../events/store-errors.ts'
@@ -83,12 +83,12 @@ export function createLedgerFolder(dir: string, isDurable: boolean): LedgerFolde
     async replace(path, content) {
       const aside = asideOf(join(dir, 'baton'))
       try {
-        const file = await open(aside, 'wx')
+        const fd = openSync(aside, 'wx')
         try {
-          await file.writeFile(content)
-          if (isDurable) await file.datasync()
+          writeFileSync(fd, content)
+          if (isDurable) await promisify(fdatasync)(fd)
         } finally {
-          await file.close()
+          closeSync(fd)
         }
         renameSync(aside, path)
         if (isDurable) await syncNames(dirname(path))

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { close, closeSync, fsync, open, openSync, readSync, renameSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, fsync, openSync, readSync, renameSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
@@ -135,11 +135,12 @@ export async function syncPack({ aside }: FinishedPack): Promise<void> {
 }
 
 async function syncFile(path: string): Promise<void> {
-  const fd = await promisify(open)(path, 'r+')
+  // Only the sync takes long enough to be worth another thread.
+  const fd = openSync(path, 'r+')
   try {
     await promisify(fsync)(fd)
   } finally {
-    await promisify(close)(fd)
+    closeSync(fd)
   }
 }
 
