@@ -169,13 +169,20 @@ export function createProjection(): Projection {
     },
     async rebuild(read) {
       const log: LoggedEvent[] = []
-      // What comes in while it is read belongs to it too.
-      while ((log.at(-1)?.seq ?? 0) < lastSeq) for await (const event of read(log.at(-1)?.seq ?? 0)) log.push(event)
+      // What comes in while it is read belongs to it too; what the store has and nobody was told of yet is applied later, like everything.
+      while ((log.at(-1)?.seq ?? 0) < lastSeq) {
+        for await (const event of read(log.at(-1)?.seq ?? 0)) {
+          if (event.seq > lastSeq) break
+          log.push(event)
+        }
+      }
+      const upTo = lastSeq
       const next = number + 1
       const said = withoutSetBack(log)
       reset()
       stale = false
-      for (const event of said) if (event.type !== 'checkpoint.restored') apply(event)
+      for (const event of said) apply(event)
+      lastSeq = upTo
       number = Math.max(next, number)
     },
     get messages() {
@@ -206,17 +213,24 @@ export function createProjection(): Projection {
   }
 }
 
-/** The events that the conversation still stands on: each time it was set back, what came behind that place is left out. */
+/** One event of a conversation, behind those before it. */
+interface Said {
+  readonly event: LoggedEvent
+  readonly before: Said | undefined
+}
+
+/** The events that the conversation still stands on. Each time it was set back it is again as it was at that place, which may itself have been left out since. */
 function withoutSetBack(log: readonly LoggedEvent[]): readonly LoggedEvent[] {
-  const kept: LoggedEvent[] = []
+  const states = new Map<number, Said | undefined>()
+  let last: Said | undefined
   for (const event of log) {
-    if (isKnown(event) && event.type === 'checkpoint.restored') {
-      const { toSeq } = event.data
-      while (kept.length > 0 && (kept.at(-1) as LoggedEvent).seq > toSeq) kept.pop()
-    }
-    kept.push(event)
+    if (isKnown(event) && event.type === 'checkpoint.restored') last = states.get(event.data.toSeq)
+    else last = { event, before: last }
+    states.set(event.seq, last)
   }
-  return kept
+  const kept: LoggedEvent[] = []
+  for (let said = last; said; said = said.before) kept.push(said.event)
+  return kept.reverse()
 }
 
 function assistantMessage(reply: ModelFinished): ModelMessage {

@@ -129,30 +129,37 @@ export async function restore(
       `Task ${runtime.id} has no checkpoint "${wanted}". The last ones: ${last.join(', ') || 'none'}.`,
     )
   }
-  const result = what === 'conversation' ? { paths: [], conflicts: [] } : await restoreFiles(open, actor, target, options)
-  if (what !== 'files' && result.conflicts.length === 0) await setBack(open, actor, target)
-  return result
+  if (what === 'files') return restoreFiles(open, actor, target, [], options)
+  mayBeSetBack(runtime)
+  const toSeq = (await findCutPoints(runtime.stream.read())).before(target.seq)
+  const setBack: EventDraft = { type: 'checkpoint.restored', actor, data: { toSeq, checkpointId: target.id } }
+  if (what === 'both') return restoreFiles(open, actor, target, [setBack], options)
+  await runtime.stream.append([setBack], { check: () => mayBeSetBack(runtime) })
+  return { paths: [], conflicts: [] }
 }
 
-function restoreFiles(open: OpenTask, actor: Actor, { commit }: Checkpoint, { signal }: Abortable): Promise<RevertResult> {
+function restoreFiles(
+  open: OpenTask,
+  actor: Actor,
+  { commit }: Checkpoint,
+  also: readonly EventDraft[],
+  { signal }: Abortable,
+): Promise<RevertResult> {
   return underLease(open, actor, { signal }, async ({ ledger, sandbox, now }) => {
+    // While it was waited for control a message may have begun a run.
+    if (also.length > 0) mayBeSetBack(open.runtime)
     const plan = await planRestore({ ledger, from: now, to: commit, signal })
-    return carryOut(open, { ledger, sandbox, plan, reason: 'restore', restores: commit, actor, signal }, () => [])
+    return carryOut(open, { ledger, sandbox, plan, reason: 'restore', restores: commit, actor, signal }, () => also)
   })
 }
 
-async function setBack({ runtime }: OpenTask, actor: Actor, { id, seq }: Checkpoint): Promise<void> {
-  const { state, stream } = runtime
-  const toSeq = (await findCutPoints(stream.read())).before(seq)
-  await stream.append([{ type: 'checkpoint.restored', actor, data: { toSeq, checkpointId: id } }], {
-    check: () => {
-      if (!state.run) return
-      throw new BatonError(
-        'INVALID_STATE',
-        `Task ${runtime.id} has an open run, whose conversation cannot be set back. Cancel it, or wait for its end.`,
-      )
-    },
-  })
+function mayBeSetBack({ id, state }: OpenTask['runtime']): void {
+  if (state.closed) throw new BatonError('INVALID_STATE', `Task ${id} is closed for good; fork it to go on from a checkpoint.`)
+  if (!state.run) return
+  throw new BatonError(
+    'INVALID_STATE',
+    `Task ${id} has an open run, whose conversation cannot be set back. Cancel it, or wait for its end.`,
+  )
 }
 
 interface History {
