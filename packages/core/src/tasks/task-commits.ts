@@ -30,7 +30,9 @@ export interface TaskCommits {
 
 /** Reads the history of a task's files from its log. */
 export async function readCommits(events: AsyncIterable<LoggedEvent>): Promise<TaskCommits> {
-  const undone = new Set<string>()
+  let undone: ReadonlySet<string> = new Set()
+  /** What did not count in each state. */
+  const undoneIn = new Map<string, ReadonlySet<string>>()
   const committed = new Map<string, string>()
   let commits: TaskCommit[] = []
   let first: string | undefined
@@ -38,7 +40,11 @@ export async function readCommits(events: AsyncIterable<LoggedEvent>): Promise<T
   for await (const event of events) {
     if (!isKnown(event)) continue
     if (event.type === 'model.finished' && !isAside(event)) model = event.data.model
-    if (event.type === 'changes.undone') for (const commit of event.data.commits) undone.add(commit)
+    if (event.type === 'changes.undone') {
+      undone = new Set([...undone, ...event.data.commits])
+      const last = commits.at(-1)
+      if (last) undoneIn.set(last.commit, undone)
+    }
     if (event.type === 'workspace.committed') committed.set(event.data.branch, event.data.upTo)
     if (event.type !== 'checkpoint.created') continue
     const { commit, reason, restores } = event.data
@@ -50,10 +56,14 @@ export async function readCommits(events: AsyncIterable<LoggedEvent>): Promise<T
       continue
     }
     const target = commits.findLastIndex((earlier) => earlier.commit === restores)
-    if (restores !== undefined) for (const setAside of commits.slice(target + 1)) undone.add(setAside.commit)
+    // Of what was set aside before, that counts again which counted then.
+    if (restores !== undefined) {
+      undone = new Set([...(undoneIn.get(restores) ?? []), ...commits.slice(target + 1).map((setAside) => setAside.commit)])
+    }
     const { seq, time, actor } = event
     const { parent } = event.data
     if (commit === parent) continue
+    undoneIn.set(commit, undone)
     commits.push({ commit, parent, seq, time, actor, model, reverts: reason === 'undo' || reason === 'restore' })
   }
   return { first, commits, undone, committed }
