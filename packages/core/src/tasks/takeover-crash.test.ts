@@ -79,18 +79,20 @@ async function killAtRandom(role: TakeoverOrder['role'], wanted: number): Promis
     const deaths: string[] = []
     const left: OpenEnds[] = []
     const other = role === 'both' ? undefined : await openOther(dir, role)
+    let isOver = false
     while (deaths.length < 4) {
       // Opening is a part of recovering, and for the rest it would be in the way.
       const kill = { after: Math.random() < 0.2 ? 'ready' : 'open', ms: Math.random() * wholeMs } as const
       const ended = await runScenario({ dir, role, kill }, role === 'both' ? left.at(-1) : undefined)
-      if (!ended.killed) break
+      isOver = !ended.killed
+      if (isOver) break
       deaths.push(`${Math.round(kill.ms)} ms after ${kill.after}`)
       kills++
       left.push(await checkTakeoverLog(dir))
       if (Math.random() < 0.3) break
     }
     const end = async (): Promise<void> => {
-      await runScenario({ dir, role }, role === 'both' ? left.at(-1) : undefined)
+      if (!isOver) await runScenario({ dir, role }, role === 'both' ? left.at(-1) : undefined)
       await other?.done()
     }
     crashes.push(await recover(dir, deaths, left, end))

@@ -40,7 +40,10 @@ export async function driveTakeover(task: Task): Promise<void> {
 
 async function main({ dir, killAt, role }: TakeoverOrder): Promise<void> {
   tell({ type: 'ready' })
-  const points = createCrashPoints(killAt, takeoverPlaces(dir), { distinct: true, ...(role !== 'person' && { from: 'before run of command' }) })
+  const points = createCrashPoints(killAt, takeoverPlaces(dir), {
+    distinct: true,
+    ...(role !== 'person' && { from: 'before run of command' }),
+  })
   const baton = createTakeoverBaton(dir, points)
   const task = await openTakeoverTask(baton, dir, role === 'person' ? 'observer' : 'driver')
   const { summary } = task
