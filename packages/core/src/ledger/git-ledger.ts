@@ -31,6 +31,10 @@ const ObjectId = z.string().regex(objectIdPattern, 'expected the id of a commit,
 const TaskId = z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'expected 1 to 128 letters, digits, hyphens and underscores')
 const File = z.object({ mode: z.enum(['100644', '100755', '120000']), oid: ObjectId, hashOnly: z.boolean().optional() })
 const Stages = z.array(z.object({ author: Actor, message: z.string(), files: z.map(z.string(), File.optional()) }))
+// Made once: each of them is compiled when it is first used.
+const CommitInput = z.object({ commit: ObjectId })
+const TasksInput = z.object({ taskIds: z.array(TaskId) })
+const StagesInput = z.object({ base: ObjectId.optional(), stages: Stages })
 
 /** A prune keeps others waiting for as long as it takes. */
 const patienceMs = 600_000
@@ -73,11 +77,11 @@ function openLedger({ dir: path, maxFileBytes }: z.output<typeof Options>, isDur
   }
 
   function checkCommit(where: string, commit: string): string {
-    return parseOptions(where, z.object({ commit: ObjectId }), { commit }).commit
+    return parseOptions(where, CommitInput, { commit }).commit
   }
 
   function checkTasks(where: string, taskIds: readonly string[]): void {
-    parseOptions(where, z.object({ taskIds: z.array(TaskId) }), { taskIds })
+    parseOptions(where, TasksInput, { taskIds })
   }
 
   /** Runs what closing has to wait for. */
@@ -110,7 +114,7 @@ function openLedger({ dir: path, maxFileBytes }: z.output<typeof Options>, isDur
     commit: (base, stages, { signal } = {}) =>
       run(async () => {
         throwIfAborted(signal, 'Ledger.commit')
-        parseOptions('Ledger.commit', z.object({ base: ObjectId.optional(), stages: Stages }), { base, stages })
+        parseOptions('Ledger.commit', StagesInput, { base, stages })
         if (stages.length === 0) return []
         folder.prepare()
         const ids = await queue.commit(base, stages, signal)
