@@ -1,9 +1,10 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import type { Stats } from 'node:fs'
 import { constants } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { link, open, rename, unlink } from 'node:fs/promises'
 import { BatonError, throwIfAborted } from '../errors.ts'
+import { newAsideName } from './aside-name.ts'
 import type { HeldPlace } from './local-folder.ts'
 import { codeOf, holdPlace, notAFileError, notFoundError } from './local-folder.ts'
 import type { ReadOptions, Sandbox, WriteOptions } from './sandbox.ts'
@@ -93,7 +94,7 @@ async function writeTo(workdir: string, path: string, data: Uint8Array, options:
 }
 
 async function writePlace(place: HeldPlace, path: string, data: Uint8Array, options: WriteOptions): Promise<void> {
-  const aside = place.entry(`.baton-${randomBytes(8).toString('hex')}.tmp`)
+  const aside = place.entry(newAsideName())
   const target = place.entry(place.name)
   const handle = await open(aside, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0o600)
   try {

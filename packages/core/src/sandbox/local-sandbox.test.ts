@@ -81,6 +81,15 @@ describe('createLocalSandboxProvider with isolation none', () => {
     expect(readdirSync(folder).sort()).toEqual(['file', 'new'])
   })
 
+  it('passes over a file that a write under way, or one whose process died, has put aside', () =>
+    withSandbox({}, async (sandbox) => {
+      const names = ['.baton-0123456789abcdef.tmp', 'folder/.baton-0123456789abcdef.tmp', 'folder/.baton-mine.tmp']
+      await sandbox.writeFile('folder/file', Buffer.from(''))
+      for (const name of names) writeFileSync(join(sandbox.workdir, name), 'torn')
+      const paths = (await collect(sandbox.scan())).map(({ path }) => path)
+      expect(paths.sort()).toEqual(['folder', 'folder/.baton-mine.tmp', 'folder/file'])
+    }))
+
   it('refuses to work in place where there is no folder', async () => {
     writeFileSync(join(outside, 'no-folder'), '')
     for (const inPlace of ['relative', join(outside, 'missing'), join(outside, 'no-folder')])

@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { throwIfAborted } from '../errors.ts'
+import { isAsideName } from './aside-name.ts'
 import type { FolderNames } from './folder-names.ts'
 import { createFolderNames } from './folder-names.ts'
 import { codeOf, holdFolder, holdPlace, lstatOf, namesIn, notFoundError } from './local-folder.ts'
@@ -116,7 +117,7 @@ function pathsIn(workdir: string, { path, stats }: ScannedEntry, names: FolderNa
   if (held === undefined) return []
   try {
     const prefix = path === '' ? '' : `${path}/`
-    const entries = namesIn(held).map((name) => prefix + name)
+    const entries = namesIn(held).flatMap((name) => (isAsideName(name) ? [] : prefix + name))
     names?.keep(path, stats, entries, readAtMs)
     return entries
   } finally {

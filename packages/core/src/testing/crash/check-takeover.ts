@@ -7,6 +7,7 @@ import { actorKey } from '../../events/envelope.ts'
 import type { Event } from '../../events/event.ts'
 import { createLedger } from '../../ledger/git-ledger.ts'
 import type { ModelMessage } from '../../models/model.ts'
+import { isAsideName } from '../../sandbox/aside-name.ts'
 import { expectClean, textsOf } from '../ledger-fixtures.ts'
 import { checkCalls, checkLogs, linesOf, of, undecided } from './check-crash.ts'
 import type { ToolRun } from './crash-scenario.ts'
@@ -84,7 +85,7 @@ function isCutOff(log: readonly Event[], step: string, foundAt: number): boolean
 /** Every file of a folder with its content. */
 function filesOf(folder: string): Readonly<Record<string, string>> {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-  const paths = entries.map((entry) => join(entry.parentPath, entry.name))
+  const paths = entries.flatMap(({ parentPath, name }) => (isAsideName(name) ? [] : join(parentPath, name)))
   return Object.fromEntries(paths.map((path) => [path.slice(folder.length + 1), readFileSync(path, 'utf8')]))
 }
 
