@@ -15,6 +15,7 @@ export interface EndpointOptions {
 
 /** Where requests go, and with which credentials. */
 export interface Endpoint {
+  readonly url: URL
   readonly host: string
   /** Whether it is on this host: `localhost`, 127.0.0.0/8 or ::1, and nothing else. */
   readonly isLoopback: boolean
@@ -72,6 +73,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
     return clean
   }
   return {
+    url,
     host: url.hostname,
     isLoopback,
     redact,

@@ -1,17 +1,20 @@
-import type { Model, ModelChunk, ModelRequest } from '@baton-sdk/core'
+import type { Abortable, Model, ModelChunk } from '@baton-sdk/core'
 import { abortedError, ModelError, ModelInfo, parseOptions, throwIfAborted } from '@baton-sdk/core'
 import { z } from 'zod'
 import { infoOf, sharedCatalogue } from './catalogue/catalogue.ts'
 import { chatCompletions } from './chat-completions.ts'
+import { fimWire } from './completions.ts'
 import type { Endpoint } from './endpoint.ts'
 import { createEndpoint } from './endpoint.ts'
+import type { FimFormat } from './fim-formats.ts'
+import { fimFormatOf, fimTemplates } from './fim-formats.ts'
 import { nearestNames } from './nearest-names.ts'
 import { failureOf, reportedError, transportError } from './openai-errors.ts'
 import type { OpenAIQuirks } from './openai-quirks.ts'
 import { OpenAIQuirksSchema, resolveQuirks } from './openai-quirks.ts'
 import { readReply } from './reply-stream.ts'
 import { responses } from './responses.ts'
-import type { Wire, WireConfig } from './wire.ts'
+import type { ReplyReader, Wire, WireConfig } from './wire.ts'
 
 /** Options of {@link createOpenAIModel}. */
 export interface OpenAIModelOptions {
@@ -30,6 +33,13 @@ export interface OpenAIModelOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** Chat completions, which every compatible endpoint has, or the responses API. Default `chat`. */
   readonly api?: 'chat' | 'responses' | undefined
+  /**
+   * How the model fills in the middle (`complete`), by text completions; `false` where it does not. `suffix` sends what comes after as `suffix`, `mistral` uses Mistral's
+   * own endpoint; the name of a family sends a prompt in that family's tokens, for servers that pass prompts on as they are. Default: `mistral` for Codestral at
+   * Mistral, `suffix` at DeepSeek and for gpt-3.5-turbo-instruct; at other providers of the presets `false`; elsewhere, as on a server of your own, the family that
+   * the model's name tells of. Ollama puts prompts into a template of its own, so give `suffix` there; its preset does.
+   */
+  readonly fim?: FimFormat | false | undefined
   /**
    * What is known of the model. Defaults: on api.openai.com window, output limit and price of the vendored catalogue; else a window of 128,000
    * tokens and no price (unknown is not free). Tools. Images and JSON Schema only on
@@ -58,6 +68,9 @@ const Options = z.strictObject({
     .optional(),
   headers: z.record(z.string(), z.string()).optional(),
   api: z.enum(['chat', 'responses']).default('chat'),
+  fim: z
+    .union([z.literal(false), z.enum(['suffix', 'mistral', ...(Object.keys(fimTemplates) as (keyof typeof fimTemplates)[])])])
+    .optional(),
   info: ModelInfo.partial().extend({ capabilities: ModelInfo.shape.capabilities.partial().optional() }).default({}),
   quirks: OpenAIQuirksSchema.default({}),
   fetch: z.custom<typeof globalThis.fetch>((value) => typeof value === 'function', { error: 'expected a function like fetch' }).optional(),
@@ -80,7 +93,8 @@ export function createOpenAIModel(options: OpenAIModelOptions): Model {
   const { model, api } = parsed
   const endpoint = createEndpoint(parsed)
   const { host } = endpoint
-  const info = resolveInfo(parsed, endpoint)
+  const format = parsed.fim ?? fimFormatOf(endpoint.url, model) ?? false
+  const info = resolveInfo(parsed, endpoint, format !== false)
   const id = parsed.id ?? `${host === 'api.openai.com' ? 'openai' : endpoint.isLoopback ? 'local' : host}/${model}`
   const wire: Wire = api === 'chat' ? chatCompletions : responses
   const config: WireConfig = {
@@ -91,14 +105,18 @@ export function createOpenAIModel(options: OpenAIModelOptions): Model {
     redact: endpoint.redact,
   }
 
-  async function* generate(request: ModelRequest, signal: AbortSignal | undefined, transfer: AbortController): AsyncGenerator<ModelChunk> {
+  async function* send(
+    { path, body, createReader }: Sending,
+    signal: AbortSignal | undefined,
+    transfer: AbortController,
+  ): AsyncGenerator<ModelChunk> {
     throwIfAborted(signal, `the call of ${id}`)
     const abort = () => transfer.abort(signal?.reason)
     signal?.addEventListener('abort', abort, { once: true })
     try {
-      const response = await endpoint.post(wire.path, wire.body(request, config), transfer.signal)
+      const response = await endpoint.post(path, body(), transfer.signal)
       if (!response.ok) throw await refusal(response, config, endpoint, transfer.signal)
-      yield* readReply(response, wire.createReader(config), config, transfer)
+      yield* readReply(response, createReader(), config, transfer)
     } catch (error) {
       if (signal?.aborted) throw abortedError(signal, `the call of ${id}`)
       if (transfer.signal.reason === nobodyReads) return
@@ -108,31 +126,49 @@ export function createOpenAIModel(options: OpenAIModelOptions): Model {
     }
   }
 
+  const sending = (what: Sending, { signal }: Abortable): AsyncIterable<ModelChunk> => ({
+    [Symbol.asyncIterator]() {
+      const transfer = new AbortController()
+      const chunks = send(what, signal, transfer)
+      return {
+        next: () => chunks.next(),
+        // A generator alone would first wait for the next piece of the reply.
+        return: () => {
+          transfer.abort(nobodyReads)
+          return chunks.return(undefined)
+        },
+      }
+    },
+  })
+
+  const fim = format === false ? undefined : fimWire(format)
+  // DeepSeek has it on a path of its own (api-docs.deepseek.com/guides/fim_completion).
+  const fimPath = host === 'api.deepseek.com' ? endpoint.ofServer('/beta/completions') : fim?.path
   return {
     id,
     info,
-    generate: (request, { signal }) => ({
-      [Symbol.asyncIterator]() {
-        const transfer = new AbortController()
-        const chunks = generate(request, signal, transfer)
-        return {
-          next: () => chunks.next(),
-          // A generator alone would first wait for the next piece of the reply.
-          return: () => {
-            transfer.abort(nobodyReads)
-            return chunks.return(undefined)
-          },
-        }
-      },
-    }),
+    generate: (request, options) =>
+      sending({ path: wire.path, body: () => wire.body(request, config), createReader: () => wire.createReader(config) }, options),
+    ...(fim &&
+      fimPath !== undefined && {
+        complete: (request, options) =>
+          sending({ path: fimPath, body: () => fim.body(request, config), createReader: () => fim.createReader(request, config) }, options),
+      }),
   }
 }
 
-function resolveInfo({ api, model, info }: z.output<typeof Options>, { host, isLoopback }: Endpoint): ModelInfo {
+/** One request that is to be sent. What is thrown while it is written is a failure of the call. */
+interface Sending {
+  readonly path: string
+  body(): object
+  createReader(): ReplyReader
+}
+
+function resolveInfo({ api, model, info }: z.output<typeof Options>, { host, isLoopback }: Endpoint, fim: boolean): ModelInfo {
   const isOpenAI = host === 'api.openai.com'
   const { capabilities, ...rest } = info
   const reasoning = isOpenAI && api === 'responses' && !/^(gpt-[34]|chatgpt)/.test(model)
-  const defaults = { tools: true, images: isOpenAI, jsonSchema: isOpenAI, reasoning, fim: false }
+  const defaults = { tools: true, images: isOpenAI, jsonSchema: isOpenAI, reasoning, fim }
   const location = isLoopback ? 'local' : 'public'
   const entry = isOpenAI ? sharedCatalogue().find(`openai/${model}`) : undefined
   return ModelInfo.parse({

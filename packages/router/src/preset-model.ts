@@ -2,6 +2,7 @@ import type { Model } from '@baton-sdk/core'
 import { BatonError, ModelError } from '@baton-sdk/core'
 import type { Catalogue } from './catalogue/catalogue.ts'
 import { didYouMean, infoOf, sharedCatalogue } from './catalogue/catalogue.ts'
+import { fimFamilyOf } from './fim-formats.ts'
 import { nearestNames } from './nearest-names.ts'
 import type { OpenAIModelOptions } from './openai-model.ts'
 import { createOpenAIModel } from './openai-model.ts'
@@ -34,6 +35,7 @@ export function createPresetModel(name: PresetName, { catalogue = sharedCatalogu
     baseUrl: options.baseUrl ?? preset.baseUrl,
     apiKey: options.apiKey ?? presetKey(name, preset, options),
     quirks: { ...preset.quirks, ...options.quirks },
+    fim: options.fim ?? (preset.fim && fimFamilyOf(model) ? preset.fim : undefined),
     info: entry ? { ...infoOf(entry), ...info, capabilities: { ...entry.capabilities, ...info.capabilities } } : info,
   })
 }

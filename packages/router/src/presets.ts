@@ -8,6 +8,8 @@ export interface Preset {
   /** Whether it has the responses API besides chat completions. */
   readonly responses?: boolean | undefined
   readonly quirks?: OpenAIQuirks | undefined
+  /** How models of a known family fill in the middle there, where it is not by their tokens. */
+  readonly fim?: 'suffix' | undefined
   /** On this host: any model name is taken, since only the server knows what it serves. */
   readonly isLocal?: boolean | undefined
 }
@@ -64,7 +66,8 @@ export const presets = {
   perplexity: { baseUrl: 'https://api.perplexity.ai', keyVariable: 'PERPLEXITY_API_KEY', quirks: { streamUsage: false } },
   morph: { baseUrl: 'https://api.morphllm.com/v1', keyVariable: 'MORPH_API_KEY' },
   vercel: { baseUrl: 'https://ai-gateway.vercel.sh/v1', keyVariable: 'AI_GATEWAY_API_KEY' },
-  ollama: { baseUrl: 'http://localhost:11434/v1', isLocal: true, responses: true },
+  // Puts prompts into the model's own template, which has a place for a suffix.
+  ollama: { baseUrl: 'http://localhost:11434/v1', isLocal: true, responses: true, fim: 'suffix' },
   lmstudio: { baseUrl: 'http://localhost:1234/v1', isLocal: true, responses: true },
   llamacpp: { baseUrl: 'http://localhost:8080/v1', isLocal: true },
   vllm: { baseUrl: 'http://localhost:8000/v1', isLocal: true, responses: true },

@@ -16,6 +16,7 @@ describe('missingText', () => {
     ['what follows, too', ' + b\n}\n', code, ' + b'],
     ['the rest of the line again', 'b, c);', { prefix: 'add(a, ', suffix: ');\ndone()\n' }, 'b, c'],
     ['a bracket that closes its own', 'f(b)', { prefix: 'add(a, ', suffix: ')' }, 'f(b)'],
+    ['a line that ends, where it ends already', ' + b\n', code, ' + b'],
     ['nothing', '', code, ''],
     ['text that looks like what is before', 'a', { prefix: 'a', suffix: 'b' }, 'a'],
     ['its tags', '<before_cursor> + b</before_cursor>', code, ' + b'],
@@ -26,7 +27,7 @@ describe('missingText', () => {
   it('keeps fences that belong to the text', () => {
     const around = { prefix: '# Use\n\n```sh\nrun\n```\n\n', suffix: '\nEnd.\n' }
     expect(missingText('```ts\nconst a = 1\n```\n', around)).toBe('const a = 1')
-    expect(missingText('Then:\n\n```ts\nconst a = 1\n```\n', around)).toBe('Then:\n\n```ts\nconst a = 1\n```\n')
+    expect(missingText('Then:\n\n```ts\nconst a = 1\n```\n', around)).toBe('Then:\n\n```ts\nconst a = 1\n```')
     expect(missingText('```md\nThen:\n```ts\na\n```\nAnd so on.\n```', around)).toBe('Then:\n```ts\na\n```\nAnd so on.')
   })
 

@@ -11,7 +11,9 @@ const minRepeated = 3
  */
 export function missingText(reply: string, { prefix, suffix }: Surroundings): string {
   const said = withoutWrapping(reply, 'before_cursor', prefix + suffix)
-  return withoutTail(withoutHead(said, prefix), suffix)
+  const text = withoutTail(withoutHead(said, prefix), suffix)
+  // The line ends already.
+  return /^[ \t]*\r?\n/.test(suffix) ? text.replace(/(?:\r?\n)+$/, '') : text
 }
 
 /** The lines in place of others, from what a chat model said: with the line ends of the file, and one at the end unless they end it without. */

@@ -76,6 +76,29 @@ export function chatBody(reply: ScriptedReply, context: WireContext): Record<str
   }
 }
 
+/** A reply as the events of a text-completions stream, framed. */
+export function textEvents(reply: ScriptedReply, context: WireContext): string[] {
+  const event = (more: object): string => `data: ${JSON.stringify({ ...textHead(context), ...more })}\n\n`
+  const choice = (text: string, reason: string | null) => ({ choices: [{ text, index: 0, logprobs: null, finish_reason: reason }] })
+  const events = splitText(reply.text ?? '', context.pieceLength).map((piece) => event(choice(piece, null)))
+  events.push(event(choice('', finishReasons[finishReasonOf(reply)])))
+  const usage = context.includeUsage ? usageOf(reply, context.requestLength) : undefined
+  if (usage) events.push(event({ choices: [], usage: chatUsage(usage) }))
+  events.push('data: [DONE]\n\n')
+  return events
+}
+
+/** A reply as the body of a text completion that was not streamed. */
+export function textBody(reply: ScriptedReply, context: WireContext): Record<string, unknown> {
+  const usage = usageOf(reply, context.requestLength)
+  const choice = { text: reply.text ?? '', index: 0, logprobs: null, finish_reason: finishReasons[finishReasonOf(reply)] }
+  return { ...textHead(context), choices: [choice], ...(usage && { usage: chatUsage(usage) }) }
+}
+
+function textHead({ call, model }: WireContext) {
+  return { id: `cmpl-${call}`, object: 'text_completion', created, model }
+}
+
 function chatUsage(usage: Usage) {
   return {
     prompt_tokens: usage.inputTokens,

@@ -53,6 +53,28 @@ const replies: Record<string, ScriptedReply> = {
 }
 
 describe('startScriptedServer', () => {
+  it('answers text completions and fills in the middle, streamed and not, and checks what it is asked', async () => {
+    server = await startScriptedServer(() => ({ text: 'a text of more than sixteen characters' }))
+    const asked = { model: 'm', prompt: 'const a = ', suffix: ';', max_tokens: 10 }
+    const text = await eventsOf(await post('/completions', { ...asked, stream: true, stream_options: { include_usage: true } }))
+    const pieces = text.flatMap(({ choices }) => choices as { text: string; finish_reason: string | null }[])
+    expect(pieces.map((piece) => piece.text).join('')).toBe('a text of more than sixteen characters')
+    expect([pieces.at(-1)?.finish_reason, text.at(-1)?.usage]).toEqual(['stop', expect.objectContaining({ completion_tokens: 10 })])
+    expect(await (await post('/completions', asked)).json()).toMatchObject({
+      object: 'text_completion',
+      choices: [{ text: 'a text of more than sixteen characters', finish_reason: 'stop' }],
+    })
+    const filled = await eventsOf(await post('/fim/completions', { ...asked, stream: true }))
+    expect(filled.at(-1)).toMatchObject({ usage: { completion_tokens: 10 } })
+    expect((await post('/completions', { ...asked, stop: ['a', 'b', 'c', 'd', 'e'] })).status).toBe(400)
+    expect((await post('/fim/completions', { ...asked, stream_options: {} })).status).toBe(400)
+    expect(server.problems.map(({ request, path }) => [request, path])).toEqual([
+      [4, '/v1/completions'],
+      [5, '/v1/fim/completions'],
+    ])
+    expect(server.requests.map(({ api }) => api)).toEqual(['completions', 'completions', 'fim', 'completions', 'fim'])
+  })
+
   it('answers streamed chat completions', async () => {
     server = await startScriptedServer([{ text: 'a text of more than sixteen characters' }], { schemaDir: false })
     const events = await eventsOf(await post('/chat/completions', streamed))

@@ -7,10 +7,12 @@ import { z } from 'zod'
 import { messageOf } from '../errors.ts'
 import type { ModelErrorKind } from '../models/model.ts'
 import { parseOptions } from '../options.ts'
+import { checkCompletionsRequest, checkFimRequest } from './completions-schema.ts'
 import type { SchemaCheck } from './openai-schemas.ts'
 import { loadOpenAISchema } from './openai-schemas.ts'
-import { chatBody, chatEvents, responseBody, responseEvents } from './openai-wire.ts'
-import type { Script, ScriptedFailure, ScriptedStep } from './script.ts'
+import type { WireContext } from './openai-wire.ts'
+import { chatBody, chatEvents, responseBody, responseEvents, textBody, textEvents } from './openai-wire.ts'
+import type { Script, ScriptedFailure, ScriptedReply, ScriptedStep } from './script.ts'
 import { pause, playScript, ScriptSchema } from './script.ts'
 
 /** Data of a stream as it is sent, one JSON text for each event: a recording, or deliberate nonsense. `[DONE]` follows. */
@@ -32,11 +34,14 @@ export interface HttpReply {
 /** What a scripted server does with one request. */
 export type ServerStep = ScriptedStep | RawReply | HttpReply
 
+type ServerApi = 'chat' | 'responses' | 'completions' | 'fim'
+
 /** A request that a scripted server received. */
 export interface ServerRequest {
   readonly path: string
   readonly headers: IncomingHttpHeaders
-  readonly api: 'chat' | 'responses'
+  /** `completions`: text, also with a suffix to fill in the middle. `fim`: Mistral's own way to do that. */
+  readonly api: ServerApi
   /** As parsed. */
   readonly body: Readonly<Record<string, unknown>>
   /** How many answers of the model are in the request: the step of a conversation, from 0. */
@@ -57,7 +62,7 @@ export interface SchemaProblem {
 
 /** Options of {@link startScriptedServer}. */
 export interface ScriptedServerOptions {
-  /** Folder with OpenAI's request schemas, against which each request is checked. Default: `$BATON_DATA/openai` where that exists; `false` checks nothing. */
+  /** Folder with OpenAI's request schemas for chat and responses, against which each request is checked; those for completions are built in. Default: `$BATON_DATA/openai` where that exists; `false` checks nothing. */
   readonly schemaDir?: string | false | undefined
   /** Begins again when the script is at its end. Default false. */
   readonly loop?: boolean | undefined
@@ -77,7 +82,7 @@ export interface ScriptedServer {
   /** Model calls in the order of their arrival; refused ones too. */
   readonly requests: readonly ServerRequest[]
   readonly problems: readonly SchemaProblem[]
-  /** Whether requests are checked against the published schemas. */
+  /** Whether requests of chat and responses are checked against the published schemas. */
   readonly validated: boolean
   /** Ends open replies and frees the port. Safe to call repeatedly. */
   close(): Promise<void>
@@ -92,8 +97,8 @@ const Options = z.object({
 })
 
 /**
- * Starts an OpenAI-compatible server on a free port of 127.0.0.1: `POST /v1/chat/completions` and `/v1/responses`, streamed and not, and
- * `GET /v1/models`. It takes the script's steps in the order in which requests arrive; a function sees each request, so that many
+ * Starts an OpenAI-compatible server on a free port of 127.0.0.1: `POST /v1/chat/completions`, `/v1/responses`, `/v1/completions` and Mistral's
+ * `/v1/fim/completions`, streamed and not, and `GET /v1/models`. It takes the script's steps in the order in which requests arrive; a function sees each request, so that many
  * conversations can share a server (see `ServerRequest.turn`). A request that breaks the schema gets status 400 and is kept in `problems`.
  *
  * @throws BatonError `INVALID_OPTIONS`, also where `schemaDir` is given and lacks the schemas.
@@ -115,7 +120,7 @@ export async function startScriptedServer(
   async function answerCall(request: ServerRequest, text: string, response: ServerResponse): Promise<void> {
     arrived++
     if (parsed.record) requests.push(request)
-    const wrong = checks?.[request.api](request.body) ?? []
+    const wrong = checks[request.api]?.(request.body) ?? []
     if (wrong.length > 0) {
       problems.push({ request: arrived, path: request.path, problems: wrong })
       return sendError(response, 400, 'invalid_request_error', null, `The request breaks the schema: ${wrong.join('; ')}`)
@@ -138,8 +143,9 @@ export async function startScriptedServer(
     }
     if ('chunks' in step)
       return sendEvents(response, [...step.chunks.map((chunk) => `data: ${chunk}\n\n`), 'data: [DONE]\n\n'], step, signal)
-    if (body.stream === true) return sendEvents(response, (api === 'chat' ? chatEvents : responseEvents)(step, context), step, signal)
-    sendJson(response, 200, (api === 'chat' ? chatBody : responseBody)(step, context))
+    const { events, whole } = renderers[api]
+    if (body.stream === true) return sendEvents(response, events(step, context), step, signal)
+    sendJson(response, 200, whole(step, context))
   }
 
   const server = createServer((incoming, response) => {
@@ -156,7 +162,7 @@ export async function startScriptedServer(
         object: 'list',
         data: parsed.models.map((id) => ({ id, object: 'model', created: 0, owned_by: 'script' })),
       })
-    const api = path === '/v1/chat/completions' ? 'chat' : path === '/v1/responses' ? 'responses' : undefined
+    const api = apis[path]
     if (incoming.method !== 'POST' || !api)
       return sendError(response, 404, 'invalid_request_error', null, `No such endpoint: ${incoming.method} ${path}`)
     const ended = new Promise<'sent' | 'gone'>((resolve) => {
@@ -180,7 +186,7 @@ export async function startScriptedServer(
     port,
     requests,
     problems,
-    validated: checks !== undefined,
+    validated: checks.chat !== undefined,
     close() {
       closing ??= new Promise((resolve) => {
         stop.abort()
@@ -192,14 +198,36 @@ export async function startScriptedServer(
   }
 }
 
-async function loadChecks(schemaDir: string | false | undefined): Promise<Record<'chat' | 'responses', SchemaCheck> | undefined> {
+const apis: Readonly<Record<string, ServerApi>> = {
+  '/v1/chat/completions': 'chat',
+  '/v1/responses': 'responses',
+  '/v1/completions': 'completions',
+  '/v1/fim/completions': 'fim',
+}
+
+interface Renderer {
+  events(reply: ScriptedReply, context: WireContext): string[]
+  whole(reply: ScriptedReply, context: WireContext): Record<string, unknown>
+}
+
+const renderers: Readonly<Record<ServerApi, Renderer>> = {
+  chat: { events: chatEvents, whole: chatBody },
+  responses: { events: responseEvents, whole: responseBody },
+  completions: { events: textEvents, whole: textBody },
+  // Answers as chat completions do, and tells usage without being asked.
+  fim: { events: (reply, context) => chatEvents(reply, { ...context, includeUsage: true }), whole: chatBody },
+}
+
+async function loadChecks(schemaDir: string | false | undefined): Promise<Partial<Record<ServerApi, SchemaCheck>>> {
   const dir = schemaDir ?? (process.env.BATON_DATA ? join(process.env.BATON_DATA, 'openai') : false)
-  if (dir === false || (schemaDir === undefined && !existsSync(dir))) return undefined
+  if (schemaDir === false) return {}
+  const own = { completions: checkCompletionsRequest, fim: checkFimRequest }
+  if (dir === false || (schemaDir === undefined && !existsSync(dir))) return own
   const [chat, responses] = await Promise.all([
     loadOpenAISchema(dir, 'chat-completions-request'),
     loadOpenAISchema(dir, 'responses-request'),
   ])
-  return { chat, responses }
+  return { chat, responses, ...own }
 }
 
 /** Assistant messages on chat completions; on the responses API runs of items that the model made. */
