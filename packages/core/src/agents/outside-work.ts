@@ -5,10 +5,20 @@ import type { Event } from '../events/event.ts'
 /** Most bytes of one file's difference, and of all together, in what the agent is told. */
 const maxFileBytes = 6 * 1024
 const maxDiffBytes = 24 * 1024
-/** Most files that are named one by one, and most commands and git operations. */
+/** Most files that are named one by one, and most bytes of their names; most commands and git operations. */
 const maxFiles = 200
+const maxPathBytes = 16 * 1024
 const maxCommands = 50
+const maxCommand = 500
+const maxCommandsText = 12 * 1024
+/** Most bytes of one note, and of all. Of many leases, undos, and lists of files by whom, the last or first so many are told. */
 const maxNote = 8 * 1024
+const maxNotes = 16 * 1024
+const maxLeases = 20
+const maxUndos = 10
+const maxGroups = 20
+/** Most characters of the whole account. */
+export const maxAccount = 64 * 1024
 
 /**
  * Whether an event is about what others did in the sandbox, so that the agent is to be told: changes of files that are not known to be its own,
@@ -39,33 +49,38 @@ export function isOutsideWork(event: Event, agent: string | undefined): boolean 
  * codes, git operations. Facts alone, no claim about intent. Bounded: what does not fit is counted.
  */
 export function describeOutsideWork(events: readonly Event[]): string {
-  const budget = { diffBytes: maxDiffBytes, files: maxFiles, commands: maxCommands }
+  const budget = { diffBytes: maxDiffBytes, pathBytes: maxPathBytes, files: maxFiles, commands: maxCommands }
   const parts = [...describeControl(events), ...describeFiles(events, budget), ...describeCommands(events, budget), ...describeGit(events)]
-  return `What others did in the sandbox since your last step:\n\n${parts.join('\n\n')}`
+  return cut(`What others did in the sandbox since your last step:\n\n${parts.join('\n\n')}`, maxAccount)
 }
 
 function describeControl(events: readonly Event[]): string[] {
   const taken = new Map<string, Event<'control.taken'>>()
-  const lines: string[] = []
+  const ended: { readonly begin: Event<'control.taken'> | undefined; readonly end: Event<'control.returned'> }[] = []
   for (const event of events) {
     if (event.type === 'control.taken') taken.set(event.data.leaseId, event)
     if (event.type !== 'control.returned') continue
-    const begin = taken.get(event.data.leaseId)
-    taken.delete(event.data.leaseId)
-    const who = begin ? nameOf(begin.actor) : nameOf(event.actor)
-    const from = begin ? `${clock(begin.time)} to ` : 'until '
-    const how = event.data.expired ? 'did not give it back: it ran out' : 'gave it back'
-    const { note } = event.data
-    lines.push(
-      `${who} had control of the sandbox, ${from}${clock(event.time)} (UTC), and ${how}.${note === undefined ? '' : `\n${who} says: ${cut(note, maxNote)}`}`,
-    )
+    ended.push({ begin: taken.get(event.data.leaseId), end: event })
   }
   // Whoever still has it is told of by what comes later.
-  return lines
+  const shown = ended.slice(-maxLeases)
+  const earlier = ended.length - shown.length
+  let left = maxNotes
+  const lines = shown.map(({ begin, end }) => {
+    const who = begin ? nameOf(begin.actor) : nameOf(end.actor)
+    const from = begin ? `${clock(begin.time)} to ` : 'until '
+    const how = end.data.expired ? 'did not give it back: it ran out' : 'gave it back'
+    const { note } = end.data
+    const said = note === undefined ? '' : cut(note, Math.min(maxNote, left))
+    left = Math.max(0, left - said.length)
+    return `${who} had control of the sandbox, ${from}${clock(end.time)} (UTC), and ${how}.${note === undefined ? '' : `\n${who} says: ${said}`}`
+  })
+  return [...(earlier > 0 ? [`${earlier} times before that people had control, and gave it back.`] : []), ...lines]
 }
 
 interface Budget {
   diffBytes: number
+  pathBytes: number
   files: number
   commands: number
 }
@@ -75,17 +90,30 @@ function describeFiles(events: readonly Event[], budget: Budget): string[] {
   const groups = new Map<string, Event<'file.changed'>[]>()
   for (const event of changes) {
     const key = `${actorKey(event.actor)} ${event.data.candidates?.join() ?? ''}`
-    groups.set(key, [...(groups.get(key) ?? []), event])
+    const group = groups.get(key)
+    if (group) group.push(event)
+    else groups.set(key, [event])
   }
-  return [...groups.values()].map((group) => {
-    const [first] = group as [Event<'file.changed'>]
-    const shown = group.slice(0, Math.max(0, budget.files))
-    budget.files -= shown.length
-    const lines = shown.map(({ data }) => describeFile(data, budget))
-    const left = group.slice(shown.length)
-    const rest = left.length === 0 ? [] : [`- and ${left.length} more files; read those that matter to you`]
-    return [`${headingOf(first)}:`, ...lines, ...rest].join('\n')
-  })
+  const lists = [...groups.values()]
+  const others = lists.slice(maxGroups).reduce((sum, group) => sum + group.length, 0)
+  return [
+    ...lists.slice(0, maxGroups).map((group) => describeGroup(group, budget)),
+    ...(others > 0 ? [`And ${others} more files were changed, by still others.`] : []),
+  ]
+}
+
+function describeGroup(group: readonly Event<'file.changed'>[], budget: Budget): string {
+  const lines: string[] = []
+  for (const { data } of group) {
+    const bytes = Buffer.byteLength(data.path)
+    if (budget.files === 0 || bytes > budget.pathBytes) break
+    budget.files--
+    budget.pathBytes -= bytes
+    lines.push(describeFile(data, budget))
+  }
+  const left = group.length - lines.length
+  const rest = left === 0 ? [] : [`- and ${left} more files; read those that matter to you`]
+  return [`${headingOf(group[0] as Event<'file.changed'>)}:`, ...lines, ...rest].join('\n')
 }
 
 function headingOf({ actor, data }: Event<'file.changed'>): string {
@@ -97,7 +125,7 @@ function headingOf({ actor, data }: Event<'file.changed'>): string {
 function describeFile(data: Event<'file.changed'>['data'], budget: Budget): string {
   const { path, change, diff, addedLines, removedLines } = data
   const counts = addedLines === undefined ? '' : `, +${addedLines} −${removedLines ?? 0}`
-  const head = `- ${JSON.stringify(path).slice(1, -1)} (${change}${counts})`
+  const head = `- ${shown(path)} (${change}${counts})`
   if (!diff) return change === 'deleted' || diff === '' ? head : `${head}: no difference can be shown; read it`
   const bytes = Buffer.byteLength(diff)
   if (bytes > Math.min(maxFileBytes, budget.diffBytes)) return `${head}: too long to show here; read the file for what it holds now`
@@ -108,14 +136,18 @@ function describeFile(data: Event<'file.changed'>['data'], budget: Budget): stri
 function describeCommands(events: readonly Event[], budget: Budget): string[] {
   const started = events.filter((event): event is Event<'command.started'> => event.type === 'command.started')
   const finished = new Map(events.flatMap((event) => (event.type === 'command.finished' ? [[event.data.commandId, event]] : [])))
-  const late = [...finished.values()].filter(({ data }) => !started.some((event) => event.data.commandId === data.commandId))
+  const begun = new Set(started.map(({ data }) => data.commandId))
+  const late = [...finished.values()].filter(({ data }) => !begun.has(data.commandId))
   if (started.length + late.length === 0) return []
   const shown = started.slice(0, budget.commands)
+  let left = maxCommandsText
   const lines = shown.map(({ data, actor }) => {
     const end = finished.get(data.commandId)
-    const text = typeof data.command === 'string' ? data.command : data.command.join(' ')
+    const whole = typeof data.command === 'string' ? data.command : data.command.join(' ')
+    const text = cut(whole, Math.max(80, Math.min(maxCommand, left)))
+    left -= text.length
     const result = end ? exitOf(end.data) : 'not finished yet'
-    return `- ${nameOf(actor)}: ${cut(text === '' ? '(the shell cannot tell)' : text, 500)} → ${result}`
+    return `- ${nameOf(actor)}: ${text === '' ? '(the shell cannot tell)' : text} → ${result}`
   })
   const rest = started.length > shown.length ? [`- and ${started.length - shown.length} more commands`] : []
   const ended = late.slice(0, budget.commands).map(({ data }) => `- a command begun before → ${exitOf(data)}`)
@@ -134,15 +166,20 @@ function describeGit(events: readonly Event[]): string[] {
     return `- ${cut(data.message, 300)} (${where}, ${data.from.slice(0, 10)} → ${data.to.slice(0, 10)})`
   })
   const git = lines.length === 0 ? [] : [['What happened in git:', ...lines].join('\n')]
-  const taken = undone.map(
-    ({ actor, data }) => `${nameOf(actor)} took back changes of ${data.of.name ?? data.of.id} in: ${data.paths.join(', ')}`,
-  )
+  const taken = undone
+    .slice(-maxUndos)
+    .map(({ actor, data }) => `${nameOf(actor)} took back changes of ${data.of.name ?? data.of.id} in: ${data.paths.map(shown).join(', ')}`)
   return [...git, ...taken.map((text) => cut(text, 2000))]
 }
 
 function nameOf({ kind, id, name }: Actor): string {
   if (kind === 'system' && id === 'baton') return 'the checks'
   return name ?? id
+}
+
+/** A path on one line. */
+function shown(path: string): string {
+  return JSON.stringify(path).slice(1, -1)
 }
 
 function clock(time: string): string {

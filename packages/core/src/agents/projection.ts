@@ -3,7 +3,7 @@ import { isKnown } from '../events/event.ts'
 import type { ModelFinished } from '../events/model-events.ts'
 import { estimateMessageTokens, estimateTokens } from '../models/estimate-tokens.ts'
 import type { MessagePart, ModelMessage } from '../models/model.ts'
-import { describeOutsideWork, isOutsideWork } from './outside-work.ts'
+import { describeOutsideWork, isOutsideWork, maxAccount } from './outside-work.ts'
 
 /** A message with where it came from. */
 interface Entry {
@@ -192,7 +192,14 @@ export function createProjection(): Projection {
       return tokens
     },
     get pendingTokens() {
-      return pending.reduce((sum, event) => sum + sizeOf(event), 0)
+      let outside = 0
+      let rest = 0
+      for (const event of pending) {
+        if (isOutsideWork(event, agent)) outside += sizeOf(event)
+        else rest += sizeOf(event)
+      }
+      // However much others did, the account of it is bounded.
+      return rest + Math.min(outside, mostOutsideTokens)
     },
     advance,
     apply,
@@ -257,10 +264,17 @@ function sizeOf(event: Event): number {
       return estimateTokens(event.data.text)
     case 'file.changed':
       return estimateTokens(event.data.path) + estimateTokens(event.data.diff ?? '')
+    case 'command.started':
+      return estimateTokens([event.data.command].flat().join(' '))
+    case 'control.returned':
+      return estimateTokens(event.data.note ?? '')
     default:
       return 0
   }
 }
+
+/** What the account of others' work can come to. */
+const mostOutsideTokens = estimateTokens(' '.repeat(maxAccount))
 
 function toolText(result: Event<'tool.finished'>['data']): string {
   return result.outcome === 'ok' || result.outcome === 'failed' ? result.output : `[${result.outcome}] ${result.output}`

@@ -58,6 +58,8 @@ export interface Snapshots {
 
 /** Longest difference in an event. */
 const maxDiffBytes = 64 * 1024
+/** Most characters of differences that one look writes down: of what is beyond, as where another branch was checked out, it tells the paths. */
+const maxDiffsLength = 8 * 1024 * 1024
 
 /**
  * Starts the history of an open task. Where its Baton keeps no ledger, nothing is ever found. In a sandbox that is borrowed from another task, that one's agent
@@ -158,7 +160,12 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
       const recorded = state.recordedAfter(Math.max(coveredTo, base.upTo))
       const windows = await windowsOf({ ledger: history, sandbox, base: base.commit, look, recorded, noted })
       const { steps, found: writes } = attribute(windows, verdict)
-      for (const write of writes) drafts.push(await draftOf(runtime, history, write))
+      let left = maxDiffsLength
+      for (const write of writes) {
+        const draft = await draftOf(runtime, history, write, left > 0)
+        left -= draft.data.diff?.length ?? 0
+        drafts.push(draft)
+      }
       stages.push(...stagesOf(runtime, byActor(steps), options.reason, base.seq, upTo))
     }
     const commits = await history.commit(base?.commit, stages, { signal: options.signal })
@@ -266,11 +273,14 @@ async function windowsOf({ ledger, sandbox, base, look, recorded, noted }: Windo
   const changes = new Map(look.changes.map((change) => [change.path, change]))
   const touched = new Set([...recorded.map(({ data }) => data.path), ...changes.keys()])
   const windows: PathWindow[] = []
+  const writesOf = Map.groupBy(recorded, ({ data }) => data.path)
+  let files: ReadonlyMap<string, LedgerFile> | undefined
   for (const path of touched) {
-    const writes = recorded.filter(({ data }) => data.path === path)
+    const writes = writesOf.get(path) ?? []
     const change = changes.get(path)
     // A path that is as it was, although it was written to: somebody took that back, unless it is one that git ignores.
-    const same = change ? undefined : (await ledger.files(base)).get(path)
+    files ??= change ? undefined : await ledger.files(base)
+    const same = change ? undefined : files?.get(path)
     if (!change && !same && (await isThere(sandbox, path))) continue
     const before = await stateOf(ledger, change ? change.before : same)
     windows.push({
@@ -320,10 +330,15 @@ async function hashOf(ledger: Ledger, file: LedgerFile): Promise<string> {
   return pointer ?? sha256Of(content)
 }
 
-async function draftOf({ parts }: TaskRuntime, ledger: Ledger, { path, from, to, verdict }: FoundWrite): Promise<EventDraft> {
+async function draftOf(
+  { parts }: TaskRuntime,
+  ledger: Ledger,
+  { path, from, to, verdict }: FoundWrite,
+  withDiff: boolean,
+): Promise<EventDraft<'file.changed'>> {
   const { actor, evidence, candidates, callId } = verdict
   const change = from.sha256 === undefined ? 'created' : to.sha256 === undefined ? 'deleted' : 'modified'
-  const difference = await diffOf(ledger, from, to)
+  const difference = withDiff ? await diffOf(ledger, from, to) : {}
   // It gets into prompts, so it is labelled like everything that does.
   const label = await labelOf(parts, difference.diff ?? '', [`file:${path}`])
   return {

@@ -83,7 +83,8 @@ export interface CheckpointState extends CheckpointCreated {
 export interface RecordedChange {
   readonly seq: number
   readonly actor: Actor
-  readonly data: EventTypes['file.changed']
+  /** Not its difference: it may be held for long where no look follows, as without a ledger. */
+  readonly data: Pick<EventTypes['file.changed'], 'path' | 'before' | 'after'>
 }
 
 /** A sub-task. */
@@ -348,7 +349,8 @@ export function createTaskState(taskId: string): TaskState {
       if (proposal) proposal.decided ??= { data, by: actor }
     },
     'file.changed': ({ data, actor, seq }) => {
-      if (data.evidence === 'tool' || data.evidence === 'desk') recorded.push({ seq, actor, data })
+      const { path, before, after, evidence } = data
+      if (evidence === 'tool' || evidence === 'desk') recorded.push({ seq, actor, data: { path, before, after } })
     },
     'checkpoint.restored': ({ data }) => {
       unseenSeqs = unseenSeqs.filter((seq) => seq <= data.toSeq)
