@@ -12,6 +12,7 @@ import { createCommitQueue } from './commit-queue.ts'
 import { compareCommits, filesOf } from './compare-commits.ts'
 import { objectIdPattern } from './git-object.ts'
 import type { Ledger, LedgerFile, LedgerOptions } from './ledger.ts'
+import { defaultMaxFileBytes } from './ledger.ts'
 import { missingError } from './ledger-errors.ts'
 import { createLedgerFolder } from './ledger-folder.ts'
 import { createLedgerReader } from './ledger-reader.ts'
@@ -20,11 +21,7 @@ import { createLedgerUpkeep } from './ledger-upkeep.ts'
 import { pointerFor } from './lfs-pointer.ts'
 import { createPackFolder } from './pack-folder.ts'
 
-const maxFileBytes = z
-  .int()
-  .positive()
-  .max(1_073_741_824, 'expected at most 1 GiB')
-  .default(10 * 1_048_576)
+const maxFileBytes = z.int().positive().max(1_073_741_824, 'expected at most 1 GiB').default(defaultMaxFileBytes)
 const Options = z.object({ dir: z.string().min(1, 'expected the path of a folder'), maxFileBytes })
 
 const ObjectId = z.string().regex(objectIdPattern, 'expected the id of a commit, 40 lower-case hexadecimal digits')
@@ -103,6 +100,7 @@ function openLedger({ dir: path, maxFileBytes }: z.output<typeof Options>, isDur
 
   return {
     dir,
+    maxFileBytes,
     files: (commit, { signal } = {}) => run(() => filesOf(reader, checkCommit('Ledger.files', commit), signal)),
     compare: (from, to, { signal } = {}) =>
       run(() => compareCommits(reader, checkCommit('Ledger.compare', from), checkCommit('Ledger.compare', to), signal)),

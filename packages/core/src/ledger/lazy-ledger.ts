@@ -1,6 +1,7 @@
 import type { Ledger } from './ledger.ts'
+import { defaultMaxFileBytes } from './ledger.ts'
 
-/** A ledger that is made when it is first needed: most programs that only ask a model never need one. */
+/** A ledger with the default limit that is made when it is first needed: most programs that only ask a model never need one. */
 export function createLazyLedger(make: () => Ledger): Ledger {
   let made: Ledger | undefined
   const get = (): Ledger => {
@@ -11,6 +12,7 @@ export function createLazyLedger(make: () => Ledger): Ledger {
     get dir() {
       return get().dir
     },
+    maxFileBytes: defaultMaxFileBytes,
     files: (commit, options) => get().files(commit, options),
     compare: (from, to, options) => get().compare(from, to, options),
     read: (file) => get().read(file),

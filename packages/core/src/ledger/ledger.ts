@@ -39,6 +39,8 @@ export interface LedgerStage {
 export interface Ledger {
   /** The git directory. Plain git reads it: `git --git-dir=… log refs/baton/<task id>`. */
   readonly dir: string
+  /** Of a larger file only the hash is kept, in bytes. */
+  readonly maxFileBytes: number
   /** The files of a commit by path. Rejects with `LEDGER_DAMAGED` where the commit, or part of it, is not there. */
   files(commit: string, options?: Abortable): Promise<ReadonlyMap<string, LedgerFile>>
   /** What is different between two commits, by path in byte order. */
@@ -66,6 +68,9 @@ export interface Ledger {
   prune(taskIds: readonly string[]): Promise<void>
   close(): Promise<void>
 }
+
+/** The limit where none is given, in bytes: 10 MiB. */
+export const defaultMaxFileBytes: number = 10 * 1024 * 1024
 
 /** What a look into the sandbox found. */
 export interface WorkspaceLook {

@@ -9,21 +9,16 @@ import { readContents } from './read-contents.ts'
 import { createReadGuard } from './read-guard.ts'
 import { createWorkspaceScan } from './workspace-scan.ts'
 
-const mebibyte = 1024 * 1024
-
 const WatchOptions = z.strictObject({
   ledger: implementing<Ledger>('a ledger', 'files', 'put'),
-  maxFileBytes: z
-    .int()
-    .positive()
-    .default(10 * mebibyte),
+  maxFileBytes: z.int().positive().optional(),
 })
 
 /** Options of {@link createWorkspaceWatch}. */
 export interface WorkspaceWatchOptions {
   /** Where contents go. */
   readonly ledger: Ledger
-  /** Of a larger file only the hash is kept, and it does not leave the sandbox; in bytes. As the ledger's own. Default 10 MiB. */
+  /** Of a larger file only the hash is kept, and it does not leave the sandbox; in bytes. Default: as the ledger's own, above which it may not be. */
   readonly maxFileBytes?: number | undefined
 }
 
@@ -33,7 +28,7 @@ export interface WorkspaceWatchOptions {
  * @throws BatonError `INVALID_OPTIONS`
  */
 export function createWorkspaceWatch(options: WorkspaceWatchOptions): WorkspaceWatch {
-  const { ledger, maxFileBytes } = parseOptions('createWorkspaceWatch', WatchOptions, options)
+  const { ledger, maxFileBytes = ledger.maxFileBytes } = parseOptions('createWorkspaceWatch', WatchOptions, options)
   const table = createFileTable()
   const differences = createDifferences(table, ledger)
   const guard = createReadGuard()

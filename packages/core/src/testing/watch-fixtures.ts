@@ -31,7 +31,18 @@ export function createTestLedger(): TestLedger {
     throw new Error('not part of this double')
   }
   return {
-    ...{ dir: 'memory', contents, calls, compare: unused, read: unused, point: unused, head: unused, prune: unused, close: unused },
+    ...{
+      dir: 'memory',
+      maxFileBytes: 10_000_000,
+      contents,
+      calls,
+      compare: unused,
+      read: unused,
+      point: unused,
+      head: unused,
+      prune: unused,
+      close: unused,
+    },
     async files(commit) {
       calls.files++
       return new Map(filesOf(commit))
