@@ -10,6 +10,7 @@ import { remaining } from './limits.ts'
 import type { ActiveRun } from './run-context.ts'
 import { isLetGo, ready } from './run-context.ts'
 import type { SubTaskOutcome } from './runtime.ts'
+import { lookBack } from './snapshots.ts'
 import type { DelegationState } from './task-state.ts'
 import { noSpend } from './task-summary.ts'
 
@@ -26,6 +27,7 @@ export async function delegate(active: ActiveRun, spec: SubTask, key: string): P
   const { runtime, hold } = active
   parseOptions('delegate', SubTaskOptions, spec)
   await ready(active)
+  await lookBack(active)
   const { childId, reserved, settled } = runtime.state.delegations.get(key) ?? (await reserve(active, spec, key))
   if (settled) return { taskId: childId, outcome: settled.outcome, text: settled.text, spent: settled.spent }
   const outcome = await hold.yieldFor(() => runOrFail(active, { childId, key, spec, limits: reserved }))

@@ -4,6 +4,7 @@ import { until } from '../events/event-stream.ts'
 import { parseOptions } from '../options.ts'
 import type { ActiveRun } from './run-context.ts'
 import { ready } from './run-context.ts'
+import { lookBack } from './snapshots.ts'
 import { offerIdOf } from './task-summary.ts'
 
 const Options = z.strictObject({
@@ -31,5 +32,6 @@ export async function handOver(
     const data = { offerId: offerIdOf(key), key, reason, ...(to !== undefined && { to }) }
     await runtime.drive([{ type: 'control.offered', actor: runtime.agentActor, data }])
   }
+  await lookBack(active)
   return hold.yieldFor(() => until(runtime.stream, outcome, signal, 'The offer of control'))
 }

@@ -2,6 +2,7 @@ import { systemActor } from '../events/envelope.ts'
 import { until } from '../events/event-stream.ts'
 import type { ActiveRun } from './run-context.ts'
 import { ready } from './run-context.ts'
+import { lookBack } from './snapshots.ts'
 import { questionIdOf } from './task-summary.ts'
 
 /** Asks a person and waits; the key makes it one question however often it is asked. */
@@ -28,5 +29,6 @@ export async function ask(
   const id = questionId
   const answered = state.questions.get(id)?.answer
   if (answered !== undefined) return answered
+  await lookBack(active)
   return hold.yieldFor(() => until(stream, () => state.questions.get(id)?.answer, signal, 'The question'))
 }

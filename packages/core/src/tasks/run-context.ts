@@ -14,6 +14,8 @@ export interface ActiveRun {
   readonly snapshots: Snapshots
   /** Memory of the task's tools, lost with the process. */
   readonly memory: Map<string, unknown>
+  /** Called before the agent waits, maybe for long. */
+  beforeWait(): Promise<void>
   /** Aborts with the reason why the run stops here: cancelled, a limit of time, closed, lost ownership. */
   readonly signal: AbortSignal
 }
@@ -29,6 +31,8 @@ export async function ready(active: ActiveRun): Promise<void> {
   const { state } = runtime
   const held = (): boolean => state.run?.runId === runId && isHeld(state)
   if (!held()) return
+  // Who takes control looks for themselves, once the agent has stopped.
+  if (!state.control || state.control.running === 'leave') await active.beforeWait()
   await hold.yieldFor(() => until(runtime.stream, () => (held() ? undefined : true), signal, 'The run'))
   throwIfStopped(active)
 }

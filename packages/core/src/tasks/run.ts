@@ -4,14 +4,14 @@ import type { EventDraft, EventTypes } from '../events/event.ts'
 import type { CheckFinished } from '../events/workspace-events.ts'
 import { createAgentContext } from './agent-context.ts'
 import { watchApprovals } from './approval-expiry.ts'
-import { notStartedError, runChecks, sendBack } from './checks.ts'
+import { lostChecks, notStartedError, runChecks, sendBack } from './checks.ts'
 import { limitReached } from './limits.ts'
 import type { ActiveRun } from './run-context.ts'
 import { isLetGo, ready, throwIfStopped, withGrace } from './run-context.ts'
 import { createSlotHold } from './run-slots.ts'
 import type { TaskRuntime } from './runtime.ts'
 import type { Snapshots } from './snapshots.ts'
-import { lookAround } from './snapshots.ts'
+import { lookAround, lookBack, lookLast } from './snapshots.ts'
 import type { TaskSandbox } from './task-sandbox.ts'
 import { noSpend } from './task-summary.ts'
 import { interruptedDraft } from './tool-calls.ts'
@@ -44,7 +44,7 @@ export async function driveRun(options: RunOptions): Promise<RunResult> {
   const { runtime, runId, detach } = options
   const stop = new AbortController()
   const hold = createSlotHold(runtime.parts.slots, runtime.state.created.priority, stop.signal)
-  const active: ActiveRun = { ...options, hold, signal: stop.signal }
+  const active: ActiveRun = { ...options, hold, signal: stop.signal, beforeWait: () => lookBack(active) }
   const detached = (): void => stop.abort(detach.reason)
   detach.addEventListener('abort', detached, { once: true })
   if (detach.aborted) detached()
@@ -75,7 +75,8 @@ function cancelledError(): BatonError {
 async function closeInterrupted({ runtime, signal }: ActiveRun): Promise<void> {
   if (signal.aborted) return
   const interrupted = [...runtime.state.openCalls.values()].filter(({ started, effect }) => started && effect !== 'read')
-  if (interrupted.length > 0) await runtime.drive(interrupted.map(({ callId, tool }) => interruptedDraft(callId, tool)))
+  const drafts = [...interrupted.map(({ callId, tool }) => interruptedDraft(callId, tool)), ...lostChecks(runtime)]
+  if (drafts.length > 0) await runtime.drive(drafts)
 }
 
 async function untilDone(active: ActiveRun, stop: AbortController, checks: CheckFinished[]): Promise<EventTypes['run.finished']> {
@@ -92,7 +93,11 @@ async function untilDone(active: ActiveRun, stop: AbortController, checks: Check
         if (done !== moreToDo) await lookAround(active, 'finish')
         return done
       })
-      .catch((error: unknown) => endOf(active, error))
+      .catch(async (error: unknown) => {
+        const stopped = endOf(active, error)
+        await lookLast(active)
+        return stopped
+      })
     if (end === moreToDo) continue
     try {
       return await finish(active, end)
