@@ -1,5 +1,7 @@
 export type { TestAgentOptions } from './testing/agent-trial.ts'
 export type { TestFunction } from './testing/conformance.ts'
+export type { HistoryUnderTest } from './testing/find-history-problems.ts'
+export { findHistoryProblems } from './testing/find-history-problems.ts'
 export type { MemoryCommand, MemorySandboxOptions } from './testing/memory-sandbox.ts'
 export { createMemorySandboxProvider } from './testing/memory-sandbox.ts'
 export type { SandboxSuiteOptions } from './testing/sandbox-suite.ts'
