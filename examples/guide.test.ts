@@ -12,6 +12,8 @@ const printed: Record<string, RegExp> = {
     /^denied: Not here\.\nalice is asked about shell: exactly "mkdir -p dist"\nruns, as alice approved it before\ndenied: Not here\.\nruns, as alice approved it before\nruns, as alice approved it before\nalice approved shell: exactly "mkdir -p dist"; revoked: true\n$/,
   'dial.ts':
     /^-one \+eins\nAlice accepted all[\s\S]*\n-two \+zwo\nAlice decided[\s\S]*-zwo\n\+zwei\nEdited notes\.md: 1 replacement[\s\S]*\ndone notes\.md modified\n$/,
+  'suggestions.ts':
+    /^older: given up\ncoder: a - b\nchat:\n@@ -1,3 \+1,1 @@\n-export function add\(a, b\) \{\n[\s\S]*\+export const add = [\s\S]*\nalice accepted\nalice edited\nidle 0 true\n$/,
   'delegate.ts':
     /^done: Looks fine\.\ndone: Looks fine\.\n2 model calls\nReview the (parser|printer)\. true\nReview the (parser|printer)\. true\n$/,
   'execution.ts': /^one\/slow HEDGED\ntwo\/quick \$0\.006 Hello!\ndone\nlimit costUsd tenant 0\.006\n$/,

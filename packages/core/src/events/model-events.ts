@@ -27,10 +27,10 @@ export const Consideration = z.object({
 })
 export type Consideration = z.infer<typeof Consideration>
 
-/** A model is about to be asked. */
+/** A model is about to be asked. Where the actor is a person, that is for a suggestion: the call is no part of the agent's conversation and steps, and is paid by the task. */
 export const ModelCalled = z.object({
   modelCallId: z.string(),
-  /** What the call is for: `code`, `plan`, `summarize`, … */
+  /** What the call is for: `code`, `plan`, `summarize`, `complete`, `edit`, … */
   role: z.string(),
   /** The model tried first. */
   model: z.string(),

@@ -147,6 +147,7 @@ export type ProposalDecided = z.infer<typeof ProposalDecided>
 
 /** A completion or an edit was suggested to a person. */
 export const SuggestionMade = z.object({
+  /** Of the model call that made it, too: `modelCallId`. */
   suggestionId: z.string(),
   kind: z.enum(['completion', 'edit']),
   path: z.string(),
