@@ -106,7 +106,12 @@ export function packObject(type: ObjectType, content: Uint8Array): Buffer {
     head.push(byte | 0x80)
     byte = rest & 0x7f
   }
-  return Buffer.concat([Buffer.from([...head, byte]), deflateSync(content, { level: 3, chunkSize: chunkFor(content.length) })])
+  const deflated = deflateSync(content, { level: 3, chunkSize: chunkFor(content.length) })
+  // Not from Node's pool: a small object that is kept would keep all that was allocated beside it.
+  const packed = Buffer.allocUnsafeSlow(head.length + 1 + deflated.length)
+  packed.set([...head, byte])
+  packed.set(deflated, head.length + 1)
+  return packed
 }
 
 /** The inverse of {@link packObject}. */
