@@ -211,6 +211,20 @@ describe('outcomesFromLog', () => {
     expect(await outcomesFromLog(other)).toEqual([])
   })
 
+  it('is told nothing by a suggestion to a person, also between two checks of one round', async () => {
+    const two = { checks: ['test', 'test again'].map((name) => ({ name, command: 'test' })) }
+    const task = await taskOf([[{ text: 'Fixed.' }]], checking(0, 0), two)
+    await task.start().result
+    await task.complete({ path: 'a.ts', prefix: 'a', suffix: '' }).catch(() => {})
+    const log = await logOf(task)
+    const asides = log.filter(({ type, actor }) => type.startsWith('model.') && actor.kind === 'human')
+    const rest = log.filter((event) => !asides.includes(event))
+    const between = rest.findLastIndex(({ type }) => type === 'check.finished')
+    const whole = await outcomesFromLog(rest)
+    expect([asides.length > 0, whole.map(({ success }) => success)]).toEqual([true, [true]])
+    expect(await outcomesFromLog([...rest.slice(0, between), ...asides, ...rest.slice(between)])).toEqual(whole)
+  })
+
   it('reads any part of any log without an error, and no outcome twice', async () => {
     const task = await taskOf(
       [

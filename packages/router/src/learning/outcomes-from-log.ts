@@ -145,6 +145,8 @@ function createReader(): { readonly outcomes: readonly LoggedOutcome[]; read(eve
       return outcomes
     },
     read(event) {
+      // A suggestion to a person, beside the agent's work.
+      if (event.actor.kind === 'human' && event.type.startsWith('model.')) return
       if (event.type === 'check.finished') {
         if (checks && checks.round !== event.data.round) endRound(event)
         checks ??= { round: event.data.round, outcomes: new Map() }
