@@ -1,13 +1,16 @@
+import { v7 as uuidv7 } from 'uuid'
 import { BatonError } from '../errors.ts'
 import { systemActor } from '../events/envelope.ts'
+import type { EventDraft } from '../events/event.ts'
 import type { CheckSpec } from '../events/task-events.ts'
 import type { CheckFinished } from '../events/workspace-events.ts'
+import type { ExecResult } from '../sandbox/exec.ts'
 import { exec } from '../sandbox/exec.ts'
 import { labelOf } from './labels.ts'
 import type { ActiveRun } from './run-context.ts'
-import { ready, throwIfStopped } from './run-context.ts'
+import { isHeld, ready, throwIfStopped } from './run-context.ts'
+import type { TaskRuntime } from './runtime.ts'
 import { lookAround } from './snapshots.ts'
-import { checksActor } from './writers.ts'
 
 const defaultTimeoutMs = 10 * 60_000
 const maxOutputBytes = 8 * 1024
@@ -30,13 +33,9 @@ export async function runChecks(active: ActiveRun, checks: readonly CheckSpec[],
 async function runCheck(active: ActiveRun, check: CheckSpec, round: number): Promise<CheckFinished> {
   const { signal, runId } = active
   const sandbox = await active.sandbox.get(signal)
-  await lookAround(active)
-  const over = active.runtime.writers.begin(checksActor)
-  const { exit, output, ms } = await exec(sandbox, check.command, {
-    timeoutMs: check.timeoutMs ?? defaultTimeoutMs,
-    maxOutputBytes,
-    signal,
-  }).finally(over)
+  const { exit, output, ms } = await recorded(active, check.command, () =>
+    exec(sandbox, check.command, { timeoutMs: check.timeoutMs ?? defaultTimeoutMs, maxOutputBytes, signal }),
+  )
   throwIfStopped(active)
   const passed = exit.reason === 'exited' && exit.code === 0
   // What a POSIX shell says of a command that is not there, or cannot be run (POSIX.1-2024, 2.8.2).
@@ -49,6 +48,49 @@ async function runCheck(active: ActiveRun, check: CheckSpec, round: number): Pro
     output: output + ended,
     ms: Math.round(ms),
   }
+}
+
+/** A check may write files, so whoever takes control waits for its end, wherever they are; and before it starts, it is waited until they have none. */
+async function recorded(active: ActiveRun, command: string, run: () => Promise<ExecResult>): Promise<ExecResult> {
+  const { runtime } = active
+  const commandId = uuidv7()
+  const check = (): void => {
+    if (isHeld(runtime.state)) throw heldMeanwhile
+  }
+  for (;;) {
+    await ready(active)
+    await lookAround(active)
+    try {
+      await runtime.drive([{ type: 'command.started', actor: systemActor, data: { commandId, command } }], check)
+      break
+    } catch (error) {
+      if (error !== heldMeanwhile) throw error
+    }
+  }
+  let result: ExecResult | undefined
+  try {
+    result = await run()
+    return result
+  } finally {
+    // Where the log takes no more, the next driver closes it.
+    await runtime.drive([endedDraft(commandId, result)]).catch((error: unknown) => {
+      if (result) throw error
+    })
+  }
+}
+
+const heldMeanwhile = Symbol('paused, or a person has control')
+
+function endedDraft(commandId: string, result?: ExecResult): EventDraft {
+  const { reason, code } = result?.exit ?? { reason: 'lost' as const, code: null }
+  const { stdoutBytes = 0, stderrBytes = 0, ms = 0 } = result ?? {}
+  const data = { commandId, reason, code, stdoutBytes, stderrBytes, ms }
+  return { type: 'command.finished', actor: systemActor, data }
+}
+
+/** Checks that ran when their process ended: nobody is there any more to say how they ended. */
+export function lostChecks({ writers }: TaskRuntime): readonly EventDraft[] {
+  return writers.openCommands(systemActor).map((commandId) => endedDraft(commandId))
 }
 
 /** Tells the agent of checks that did not pass. */

@@ -142,11 +142,13 @@ async function closeOff(open: Leased, { signal }: Abortable, writer?: (writer: W
 
 /** Waits until no call of the agent runs any more; none can start. */
 async function untilStill(open: OpenTask, { leaseId }: ControlState, { signal }: Abortable): Promise<void> {
-  const { state, stream } = open.runtime
+  const { state, stream, writers } = open.runtime
   // A call that waits for a person's answer would wait for who waits for it.
   const asks = (callId: string): boolean =>
     [...state.questions.values()].some((asked) => asked.callId === callId && asked.answer === undefined)
-  const runs = (): boolean => [...state.openCalls.values()].some(({ started, callId }) => started && !asks(callId))
+  // Calls of the agent, and checks.
+  const runs = (): boolean =>
+    writers.openCommands(systemActor).length > 0 || [...state.openCalls.values()].some(({ started, callId }) => started && !asks(callId))
   const still = (): true | undefined => (state.control?.leaseId === leaseId && runs() ? undefined : true)
   if (still()) return
   // A call whose run is let go of here, as on a full disk, has nobody who would end it.

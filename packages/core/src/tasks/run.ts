@@ -128,6 +128,8 @@ async function turnAndChecks(active: ActiveRun, stop: AbortController, last: Che
   const round = (runtime.state.run?.checkRound ?? 0) + 1
   const results = await runChecks(active, created.checks, round)
   last.splice(0, last.length, ...results)
+  // Who took control while they ran is waited for, too.
+  if (runtime.state.control) await ready(active)
   if (results.every(({ outcome }) => outcome === 'passed')) return { outcome: 'done', text, begunAt }
   if (round <= created.checkRounds) {
     await sendBack(active, results, round)

@@ -174,6 +174,41 @@ describe('Task.takeControl, at once and again', () => {
     expect((await again.start().result).outcome).toBe('done')
   })
 
+  it('waits for a check that runs, also from another process, and credits to it what it writes', async () => {
+    const parts = shared()
+    const go = join(folder(), 'go')
+    const { baton } = start([{ text: 'ok' }, { text: 'I have seen it' }], parts())
+    const task = await baton.createTask({ goal: 'Go', checks: [`until test -f ${go}; do sleep 0.02; done; echo made > made.txt`] })
+    await (await task.as(bob).takeControl()).returnControl()
+    const run = task.start()
+    await happens(task, 'command.started')
+    const observer = await start([], parts()).baton.openTask(task.id, { as: 'observer' })
+    const taking = observer.as(alice).takeControl()
+    await happens(observer, 'control.taken', () => observer.summary.control?.actor.id === 'alice')
+    writeFileSync(go, '')
+    const desk = await taking
+    expect(await typesOf(observer, /^command\.finished/)).toEqual(['command.finished'])
+    await desk.writeFile('hers.txt', 'hers\n')
+    await desk.returnControl()
+    expect(await run.result).toMatchObject({ outcome: 'done', text: 'I have seen it' })
+    expect(await changesOf(task)).toEqual(['baton created made.txt window', 'alice created hers.txt desk'])
+  })
+
+  it('does not wait for a check whose process has ended', async () => {
+    const parts = shared()
+    const first = start([{ text: 'ok' }], parts())
+    const task = await first.baton.createTask({ goal: 'Go', checks: ['sleep 600'] })
+    await (await task.as(bob).takeControl()).returnControl()
+    void task.start().result.catch(() => {})
+    const { data } = await happens(task, 'command.started')
+    await first.baton.close()
+    const again = await start([{ text: 'ok' }], parts()).baton.openTask(task.id)
+    await happens(again, 'command.finished', ({ commandId }) => commandId === data.commandId)
+    await happens(again, 'command.started', ({ commandId }) => commandId !== data.commandId)
+    await again.cancel()
+    await (await again.as(alice).takeControl()).returnControl()
+  })
+
   it('refuses a time that is no time', async () => {
     const { baton } = start([])
     const task = await baton.createTask({ goal: 'Go' })

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import type { Actor } from '../events/envelope.ts'
-import { actorKey } from '../events/envelope.ts'
+import { actorKey, systemActor } from '../events/envelope.ts'
 import type { Event } from '../events/event.ts'
 import type { Writers } from './writers.ts'
-import { checksActor, createWriters } from './writers.ts'
+import { createWriters } from './writers.ts'
 
 const alice: Actor = { kind: 'human', id: 'alice' }
 const coder: Actor = { kind: 'agent', id: 'coder' }
@@ -69,8 +69,8 @@ describe('createWriters', () => {
     begin(all, 'c', 'execute')
     const mark = all.writers.mark()
     end(all, 'c')
-    const over = all.writers.begin(checksActor)
-    over()
+    all.tell('command.started', { commandId: 'check', command: 'npm test' }, systemActor)
+    all.tell('command.finished', { commandId: 'check' }, systemActor)
     all.writers.closeWindow(mark)
     expect(all.look().sort()).toEqual(['agent:coder', 'system:baton'])
     expect(all.look()).toEqual([])

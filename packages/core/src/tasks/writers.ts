@@ -1,5 +1,5 @@
 import type { Actor } from '../events/envelope.ts'
-import { actorKey, systemActor } from '../events/envelope.ts'
+import { actorKey } from '../events/envelope.ts'
 import type { Event, LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
 
@@ -28,8 +28,6 @@ export interface Writers {
   closeWindow(mark: number): void
   /** Commands that somebody began and that have not ended, as far as the log tells. */
   openCommands(actor: Actor): readonly string[]
-  /** Something outside of the log begins to write, as a check does; call what it returns when that is over. */
-  begin(actor: Actor): () => void
 }
 
 interface Entry {
@@ -39,8 +37,6 @@ interface Entry {
   unsure?: boolean
 }
 
-/** Commands that the SDK itself runs, as checks are. */
-export const checksActor: Actor = systemActor
 const tick = 1e-6
 const commandPrefix = 'command '
 
@@ -181,15 +177,6 @@ export function createWriters(): Writers {
       const mark = now
       now += tick
       return mark
-    },
-    begin(actor) {
-      now += tick
-      const key = `other ${now}`
-      begin(key, { actor })
-      return () => {
-        now += tick
-        end(key)
-      }
     },
   }
 }
