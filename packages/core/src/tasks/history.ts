@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { BatonError } from '../errors.ts'
 import type { Actor } from '../events/envelope.ts'
 import { actorKey, unknownActor } from '../events/envelope.ts'
-import type { EventDraft } from '../events/event.ts'
+import type { EventDraft, LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
 import type { CheckpointReason } from '../events/workspace-events.ts'
 import { applyPlan } from '../ledger/apply-plan.ts'
@@ -57,20 +57,15 @@ const CheckpointOptions = z.looseObject({ label: z.string().optional() })
 export async function listCheckpoints({ runtime, driving }: OpenTask): Promise<readonly Checkpoint[]> {
   if (!driving) await runtime.stream.catchUp()
   const found: Checkpoint[] = []
-  for await (const event of runtime.stream.read()) {
-    if (!isKnown(event) || event.type !== 'checkpoint.created') continue
-    const { checkpointId, commit, reason, label } = event.data
-    found.push({
-      id: checkpointId,
-      seq: event.seq,
-      actor: event.actor,
-      reason,
-      commit,
-      time: event.time,
-      ...(label !== undefined && { label }),
-    })
-  }
+  for await (const event of runtime.stream.read()) found.push(...checkpointIn(event))
   return found
+}
+
+function checkpointIn(event: LoggedEvent): Checkpoint[] {
+  if (!isKnown(event) || event.type !== 'checkpoint.created') return []
+  const { seq, actor, time } = event
+  const { checkpointId: id, commit, reason, label } = event.data
+  return [{ id, seq, actor, reason, commit, time, ...(label !== undefined && { label }) }]
 }
 
 /** Keeps the present state under a name. */
@@ -81,10 +76,10 @@ export async function makeCheckpoint(
 ): Promise<Checkpoint> {
   const { label } = parseOptions('checkpoint', CheckpointOptions, options)
   const { sandbox } = await historyOf(open, options)
-  await open.snapshots.take(sandbox, { reason: 'asked', label, always: true, signal: options.signal })
-  const made = (await listCheckpoints(open)).at(-1)
-  if (!made) throw new BatonError('INVALID_STATE', `Task ${open.runtime.id} has no state to keep. ${actorKey(actor)} asked for one.`)
-  return made
+  const state = await open.snapshots.take(sandbox, { reason: 'asked', label, always: true, signal: options.signal })
+  for await (const event of open.runtime.stream.read({ after: (state?.seq ?? 1) - 1, limit: 1 }))
+    for (const checkpoint of checkpointIn(event)) return checkpoint
+  throw new BatonError('INVALID_STATE', `Task ${open.runtime.id} has no state to keep. ${actorKey(actor)} asked for one.`)
 }
 
 /** Takes back what one actor changed, and keeps what others did. */
