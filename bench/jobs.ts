@@ -68,14 +68,26 @@ export interface LogResult {
   readonly rssBytes: number
 }
 
+/** Something with the history of files; see ledger.ts. */
+export type LedgerJob = { readonly kind: 'ledger' } & (
+  | { readonly what: 'scan'; readonly files: number; readonly rounds: number }
+  | { readonly what: 'history'; readonly files: number; readonly marks: readonly number[] }
+  | { readonly what: 'held'; readonly files: number; readonly tasks: number }
+  | { readonly what: 'steps'; readonly steps: number; readonly ledger: boolean; readonly durable: boolean }
+)
+
+/** What was measured, by name: times in milliseconds. */
+export type LedgerResult = Readonly<Record<string, number>>
+
 interface Results {
   tasks: TasksResult
   growth: GrowthResult
   waiting: WaitingResult
   log: LogResult
+  ledger: LedgerResult
 }
 
-export type Job = TasksJob | GrowthJob | WaitingJob | LogJob
+export type Job = TasksJob | GrowthJob | WaitingJob | LogJob | LedgerJob
 
 /** What a kind of job comes to. */
 export type ResultOf<J extends Job> = Results[J['kind']]
@@ -83,7 +95,7 @@ export type ResultOf<J extends Job> = Results[J['kind']]
 /** Memory and processor time of one job must not be those of another, so each has a process and a folder of its own. */
 export async function runJob<J extends Job>(job: J, folder: string): Promise<ResultOf<J>> {
   const dir = mkdtempSync(join(folder, 'job-'))
-  const file = join(import.meta.dirname, job.kind === 'log' ? 'log.ts' : 'measure.ts')
+  const file = join(import.meta.dirname, job.kind === 'log' ? 'log.ts' : job.kind === 'ledger' ? 'ledger.ts' : 'measure.ts')
   const child = fork(file, [JSON.stringify(job), dir], {
     execArgv: ['--conditions=@baton-sdk/source', '--expose-gc'],
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

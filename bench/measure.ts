@@ -1,7 +1,7 @@
 import type { Contestant, Setup, Subject } from './contestant.ts'
 import type { GrowthJob, GrowthResult, Job, TasksJob, TasksResult, WaitingJob, WaitingResult } from './jobs.ts'
 
-const job = JSON.parse(process.argv[2] ?? '') as Exclude<Job, { kind: 'log' }>
+const job = JSON.parse(process.argv[2] ?? '') as Exclude<Job, { kind: 'log' | 'ledger' }>
 const dir = process.argv[3] ?? ''
 let added = 0
 let onAdd: (() => void) | undefined

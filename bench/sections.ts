@@ -1,5 +1,5 @@
 import { idleMachine } from './idle-machine.ts'
-import type { GrowthJob, Job, LogJob, ResultOf, TasksJob, WaitingJob } from './jobs.ts'
+import type { GrowthJob, Job, LedgerJob, LedgerResult, LogJob, ResultOf, TasksJob, WaitingJob } from './jobs.ts'
 import { runJob } from './jobs.ts'
 import { count, median, ratios, spread, table } from './report.ts'
 
@@ -234,6 +234,88 @@ async function replay(bench: BenchRun): Promise<string> {
   return table([`reading ${count(events)} events of one task`, 'events/s', 'seconds', 'memory MB'], rows)
 }
 
+/** Keeping account of who changed which file. */
+const ledger: Section = {
+  name: 'ledger',
+  title: 'The history of files',
+  longOnly: true,
+  async run(bench) {
+    const files = bench.short ? 2_000 : 20_000
+    const once = async (job: LedgerJob): Promise<LedgerResult> => {
+      await idleMachine(bench.patienceMs)
+      bench.progress(`ledger: ${job.what}`)
+      return runJob(job, bench.folder)
+    }
+    const scan = await once({ kind: 'ledger', what: 'scan', files, rounds: bench.short ? 5 : 21 })
+    const parts = [scanTable(scan, files), await stepsTable(bench)]
+    // What takes long is only of use at its full size.
+    if (!bench.short) {
+      const marks = [1, 100, 1000]
+      parts.push(historyTable(await once({ kind: 'ledger', what: 'history', files, marks }), files, marks))
+      const held = await once({ kind: 'ledger', what: 'held', files, tasks: 3 })
+      parts.push(`An open task whose sandbox of ${count(files)} files was looked at: ${fixed(held.heap)} MB of heap.`)
+    }
+    return parts.join('\n\n')
+  },
+}
+
+function fixed(value: number | undefined, digits = 1): string {
+  return (value ?? Number.NaN).toFixed(digits)
+}
+
+function scanTable(scan: LedgerResult, files: number): string {
+  return table(
+    [`${count(files)} files, 10 changed: ms`, 'Baton', 'git', 'Baton × git'],
+    [
+      ['look / git status', fixed(scan.look), fixed(scan.status), fixed(scan.lookRatio, 2)],
+      ['commit, durable / git stash create', fixed(scan.commit), fixed(scan.stash), fixed(scan.commitRatio, 2)],
+      ['both', fixed(scan.both), fixed(scan.theirBoth), fixed(scan.bothRatio, 2)],
+    ],
+  )
+}
+
+async function stepsTable(bench: BenchRun): Promise<string> {
+  const kinds: readonly (readonly [label: string, durable: boolean, ledger: boolean])[] = [
+    ['in memory, without', false, false],
+    ['in memory, with a temporary ledger', false, true],
+    ['durable log, without', true, false],
+    ['durable log, with a durable ledger', true, true],
+  ]
+  const results = await interleave(
+    bench,
+    'ledger: steps',
+    kinds.map(([label]) => label),
+    (name): LedgerJob => {
+      const [, durable = false, ledger = false] = kinds.find(([label]) => label === name) ?? []
+      return { kind: 'ledger', what: 'steps', steps: bench.short ? 50 : 200, durable, ledger }
+    },
+    Math.min(bench.rounds, 3),
+  )
+  const of = (label: string, field: string): number => median((results.get(label) ?? []).map((result) => result[field] ?? Number.NaN))
+  const rows = kinds.map(([label]) => [label, fixed(of(label, 'cpu'), 2), fixed(of(label, 'wall'), 2)])
+  return table(['a step that writes one file', 'processor ms', 'wall ms'], rows)
+}
+
+function historyTable(result: LedgerResult, files: number, marks: readonly number[]): string {
+  const row = (label: string, field: string, digits = 0): string[] => [
+    label,
+    ...marks.map((mark) => fixed(result[`${field} ${mark}`], digits)),
+  ]
+  const rows = [
+    row('task.checkpoint, 10 files changed: processor ms', 'cpu'),
+    row('the same: wall ms', 'wall'),
+    row('ledger on disk: MB', 'megabytes', 1),
+    row('its packs', 'packs'),
+    row('heap of the process: MB', 'heap'),
+    row('resident: MB', 'rss'),
+    row('opening the task in a new Baton: ms', 'open'),
+    row('its first checkpoint, which reads every file again: ms', 'again'),
+  ]
+  const first = `The first snapshot of ${count(files)} files, with the start of the task: ${fixed(result.first, 0)} ms, ${fixed(result.firstMegabytes)} MB.`
+  const undo = `Taking back the last ten snapshots at the end: ${fixed(result.undo, 0)} ms.`
+  return `${first} ${undo}\n\n${table(['after so many snapshots', ...marks.map(count)], rows)}`
+}
+
 /** All parts, in the order in which they are run. */
 export const sections: readonly Section[] = [
   tasksSection('steps20', 'One task at a time, 20 steps', {
@@ -252,4 +334,5 @@ export const sections: readonly Section[] = [
   growth,
   waiting,
   log,
+  ledger,
 ]
