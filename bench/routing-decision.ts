@@ -1,6 +1,7 @@
 // How long a routing decision over 200 models takes; with BENCH_IDLE=1 it waits for a quiet machine: node --conditions=@baton-sdk/source bench/routing-decision.ts
 import { loadavg } from 'node:os'
-import type { Model, ModelHealth, ModelMessage, RouteRequest } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { ModelHealth, ModelMessage, RouteRequest } from '@baton-sdk/core/plugin'
 import type { RoutingPolicy } from '@baton-sdk/router'
 import { acceptIf, balanced, byRole, cascade, cheapest, createRouter, fastest, localFirst, sticky } from '@baton-sdk/router'
 import { idleMachine } from './idle-machine.ts'

@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ModelInfo } from '@baton-sdk/core'
 import { createBaton, createModelAgent } from '@baton-sdk/core'
+import type { ModelInfo } from '@baton-sdk/core/plugin'
 import type { ServerStep } from '@baton-sdk/core/testing'
 import { startScriptedServer } from '@baton-sdk/core/testing'
 import {

@@ -1,5 +1,5 @@
 import type { Model, Router } from '@baton-sdk/core'
-import { eligibleModels } from '@baton-sdk/core'
+import { eligibleModels } from '@baton-sdk/core/plugin'
 import { testRouter } from '@baton-sdk/core/testing'
 import { describe, it } from 'vitest'
 

@@ -1,5 +1,6 @@
 import type { Router } from '@baton-sdk/core'
-import { createBaton, eligibleModels } from '@baton-sdk/core'
+import { createBaton } from '@baton-sdk/core'
+import { eligibleModels } from '@baton-sdk/core/plugin'
 import { scriptedModel } from '@baton-sdk/core/testing'
 
 // They stand in for live models of two providers. Prices are US dollars per million tokens.

@@ -1,4 +1,5 @@
-import { createBaton, createSingleModelRouter, defineTool, registerEvent } from '@baton-sdk/core'
+import { createBaton, createSingleModelRouter, defineTool } from '@baton-sdk/core'
+import { registerEvent } from '@baton-sdk/core/plugin'
 import { scriptedModel } from '@baton-sdk/core/testing'
 import { z } from 'zod'
 

@@ -1,4 +1,5 @@
-import { createLocalSandboxProvider, exec } from '@baton-sdk/core'
+import { createLocalSandboxProvider } from '@baton-sdk/core'
+import { exec } from '@baton-sdk/core/plugin'
 
 const provider = createLocalSandboxProvider({ isolation: 'auto' })
 const sandbox = await provider.create({ env: { GREETING: 'hello' }, labels: { for: 'the guide' } })

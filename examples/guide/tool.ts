@@ -1,4 +1,5 @@
-import { createBaton, createSingleModelRouter, defineTool, exec } from '@baton-sdk/core'
+import { createBaton, createSingleModelRouter, defineTool } from '@baton-sdk/core'
+import { exec } from '@baton-sdk/core/plugin'
 import { scriptedModel } from '@baton-sdk/core/testing'
 import { z } from 'zod'
 

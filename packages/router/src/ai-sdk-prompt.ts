@@ -1,5 +1,5 @@
-import type { ModelMessage, ModelRequest } from '@baton-sdk/core'
-import { ModelError } from '@baton-sdk/core'
+import type { ModelMessage, ModelRequest } from '@baton-sdk/core/plugin'
+import { ModelError } from '@baton-sdk/core/plugin'
 import type { UserPart } from './wire.ts'
 import { isObject, sendableArguments } from './wire.ts'
 

@@ -1,5 +1,6 @@
-import type { ModelChunk } from '@baton-sdk/core'
-import { BatonError, ModelError } from '@baton-sdk/core'
+import { BatonError } from '@baton-sdk/core'
+import type { ModelChunk } from '@baton-sdk/core/plugin'
+import { ModelError } from '@baton-sdk/core/plugin'
 import { failureOf, reportedError, transportError } from './openai-errors.ts'
 import type { Finish, JsonObject, Usage } from './wire.ts'
 import { argumentsText, countOf, isObject, textOf } from './wire.ts'

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ModelChunk, ModelRequest } from '@baton-sdk/core'
+import type { ModelChunk, ModelRequest } from '@baton-sdk/core/plugin'
 import type { ServerStep } from '@baton-sdk/core/testing'
 import { startScriptedServer } from '@baton-sdk/core/testing'
 import { describe, expect, it } from 'vitest'

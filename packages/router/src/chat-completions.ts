@@ -1,5 +1,5 @@
-import type { ModelChunk, ModelMessage, ModelRequest } from '@baton-sdk/core'
-import { ModelError } from '@baton-sdk/core'
+import type { ModelChunk, ModelMessage, ModelRequest } from '@baton-sdk/core/plugin'
+import { ModelError } from '@baton-sdk/core/plugin'
 import type OpenAI from 'openai'
 import type { Finish, JsonObject, ReplyReader, Usage, Wire, WireConfig } from './wire.ts'
 import {

@@ -1,5 +1,6 @@
-import type { CompletionRequest, Model, ModelChunk } from '@baton-sdk/core'
-import { ModelError } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { CompletionRequest, ModelChunk } from '@baton-sdk/core/plugin'
+import { ModelError } from '@baton-sdk/core/plugin'
 import type { ScriptedServer, ServerStep } from '@baton-sdk/core/testing'
 import { startScriptedServer } from '@baton-sdk/core/testing'
 import fc from 'fast-check'

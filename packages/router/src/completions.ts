@@ -1,4 +1,4 @@
-import type { CompletionRequest, ModelChunk } from '@baton-sdk/core'
+import type { CompletionRequest, ModelChunk } from '@baton-sdk/core/plugin'
 import type OpenAI from 'openai'
 import { chatCompletions } from './chat-completions.ts'
 import type { FimFormat } from './fim-formats.ts'

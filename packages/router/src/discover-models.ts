@@ -1,5 +1,6 @@
-import type { Abortable } from '@baton-sdk/core'
-import { abortedError, BatonError, ModelError, parseOptions } from '@baton-sdk/core'
+import { BatonError } from '@baton-sdk/core'
+import type { Abortable } from '@baton-sdk/core/plugin'
+import { abortedError, ModelError, parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { Endpoint } from './endpoint.ts'
 import { createEndpoint } from './endpoint.ts'

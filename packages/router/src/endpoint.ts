@@ -1,4 +1,5 @@
-import { BatonError, ModelError } from '@baton-sdk/core'
+import { BatonError } from '@baton-sdk/core'
+import { ModelError } from '@baton-sdk/core/plugin'
 import OpenAI from 'openai'
 import { transportError } from './openai-errors.ts'
 

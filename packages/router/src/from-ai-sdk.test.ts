@@ -6,8 +6,8 @@ import type {
   LanguageModelV4,
   LanguageModelV4StreamPart,
 } from '@ai-sdk/provider'
-import type { ModelChunk, ModelRequest } from '@baton-sdk/core'
 import { BatonError } from '@baton-sdk/core'
+import type { ModelChunk, ModelRequest } from '@baton-sdk/core/plugin'
 import { startScriptedServer, testModel } from '@baton-sdk/core/testing'
 import { MockLanguageModelV3, MockLanguageModelV4, simulateReadableStream } from 'ai/test'
 import { describe, expect, expectTypeOf, it } from 'vitest'

@@ -1,5 +1,6 @@
-import type { Model, ModelChunk, ModelRequest } from '@baton-sdk/core'
-import { abortedError, ModelInfo, parseOptions, throwIfAborted } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { ModelChunk, ModelRequest } from '@baton-sdk/core/plugin'
+import { abortedError, ModelInfo, parseOptions, throwIfAborted } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import { aiSdkCallOptions } from './ai-sdk-prompt.ts'
 import { createAiSdkReader } from './ai-sdk-reply.ts'

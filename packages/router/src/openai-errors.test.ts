@@ -1,4 +1,4 @@
-import type { ModelErrorKind } from '@baton-sdk/core'
+import type { ModelErrorKind } from '@baton-sdk/core/plugin'
 import { describe, expect, it } from 'vitest'
 import { failureKind, failureOf, retryAfterMs } from './openai-errors.ts'
 

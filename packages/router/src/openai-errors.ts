@@ -1,5 +1,5 @@
-import type { ModelErrorKind } from '@baton-sdk/core'
-import { ModelError } from '@baton-sdk/core'
+import type { ModelErrorKind } from '@baton-sdk/core/plugin'
+import { ModelError } from '@baton-sdk/core/plugin'
 
 /** What providers say of a failure, whatever shape they say it in. */
 export interface ProviderFailure {

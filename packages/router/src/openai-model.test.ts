@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
-import type { ModelChunk, ModelRequest } from '@baton-sdk/core'
-import { ModelError } from '@baton-sdk/core'
+import type { ModelChunk, ModelRequest } from '@baton-sdk/core/plugin'
+import { ModelError } from '@baton-sdk/core/plugin'
 import type { ScriptedServer, ScriptedStep, ServerStep } from '@baton-sdk/core/testing'
 import { startScriptedServer, testModel } from '@baton-sdk/core/testing'
 import { afterEach, describe, expect, it, vi } from 'vitest'

@@ -1,5 +1,6 @@
-import type { Abortable, Model, ModelChunk } from '@baton-sdk/core'
-import { abortedError, ModelError, ModelInfo, parseOptions, throwIfAborted } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { Abortable, ModelChunk } from '@baton-sdk/core/plugin'
+import { abortedError, ModelError, ModelInfo, parseOptions, throwIfAborted } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import { infoOf, sharedCatalogue } from './catalogue/catalogue.ts'
 import { chatCompletions } from './chat-completions.ts'

@@ -1,5 +1,6 @@
 import type { Model } from '@baton-sdk/core'
-import { BatonError, ModelError } from '@baton-sdk/core'
+import { BatonError } from '@baton-sdk/core'
+import { ModelError } from '@baton-sdk/core/plugin'
 import type { Catalogue } from './catalogue/catalogue.ts'
 import { didYouMean, infoOf, sharedCatalogue } from './catalogue/catalogue.ts'
 import { fimFamilyOf } from './fim-formats.ts'

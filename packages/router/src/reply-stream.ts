@@ -1,5 +1,5 @@
-import type { ModelChunk } from '@baton-sdk/core'
-import { ModelError } from '@baton-sdk/core'
+import type { ModelChunk } from '@baton-sdk/core/plugin'
+import { ModelError } from '@baton-sdk/core/plugin'
 import { failureOf, reportedError, transportError } from './openai-errors.ts'
 import type { ServerSentEvent } from './server-sent-events.ts'
 import { createEventParser } from './server-sent-events.ts'

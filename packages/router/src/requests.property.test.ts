@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ModelMessage, ModelRequest } from '@baton-sdk/core'
+import type { ModelMessage, ModelRequest } from '@baton-sdk/core/plugin'
 import { startScriptedServer } from '@baton-sdk/core/testing'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'

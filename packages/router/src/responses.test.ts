@@ -1,4 +1,4 @@
-import type { ModelChunk, ModelRequest } from '@baton-sdk/core'
+import type { ModelChunk, ModelRequest } from '@baton-sdk/core/plugin'
 import type { ScriptedServer, ServerStep } from '@baton-sdk/core/testing'
 import { startScriptedServer } from '@baton-sdk/core/testing'
 import { afterEach, describe, expect, it } from 'vitest'

@@ -1,4 +1,4 @@
-import type { ModelChunk, ModelMessage, ModelRequest } from '@baton-sdk/core'
+import type { ModelChunk, ModelMessage, ModelRequest } from '@baton-sdk/core/plugin'
 import type OpenAI from 'openai'
 import { failureOf, reportedError } from './openai-errors.ts'
 import type { Finish, JsonObject, ReplyReader, Usage, Wire, WireConfig } from './wire.ts'

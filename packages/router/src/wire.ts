@@ -1,5 +1,5 @@
-import type { ModelChunk, ModelMessage, ModelRequest } from '@baton-sdk/core'
-import { ModelError } from '@baton-sdk/core'
+import type { ModelChunk, ModelMessage, ModelRequest } from '@baton-sdk/core/plugin'
+import { ModelError } from '@baton-sdk/core/plugin'
 import type { ResolvedQuirks } from './openai-quirks.ts'
 
 /** What mapping a request or a reply depends on. */

@@ -1,5 +1,7 @@
-import type { Sandbox, SandboxProcess, ToolContext } from '@baton-sdk/core'
-import { BatonError, createBoundedOutput } from '@baton-sdk/core'
+import type { Sandbox, ToolContext } from '@baton-sdk/core'
+import { BatonError } from '@baton-sdk/core'
+import type { SandboxProcess } from '@baton-sdk/core/plugin'
+import { createBoundedOutput } from '@baton-sdk/core/plugin'
 import type { ExitStatus } from './command-text.ts'
 
 /** Most bytes of output that are kept between two readings of one command. */

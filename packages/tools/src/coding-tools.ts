@@ -1,5 +1,5 @@
 import type { Tool } from '@baton-sdk/core'
-import { parseOptions } from '@baton-sdk/core'
+import { parseOptions } from '@baton-sdk/core/plugin'
 import { createAskTool } from './ask-tool.ts'
 import { createEditTool } from './edit-tool.ts'
 import { createListTool } from './list-tool.ts'

@@ -1,5 +1,5 @@
 import type { Sandbox, ToolContext } from '@baton-sdk/core'
-import { exec } from '@baton-sdk/core'
+import { exec } from '@baton-sdk/core/plugin'
 import type { PosixRegex } from './posix-regex.ts'
 import { toPosixRegex } from './posix-regex.ts'
 

@@ -1,5 +1,6 @@
 import type { Sandbox, Tool, ToolContext, ToolOutput } from '@baton-sdk/core'
-import { defineTool, exec } from '@baton-sdk/core'
+import { defineTool } from '@baton-sdk/core'
+import { exec } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import { failed, failureOf } from './failure.ts'
 import { globFilter } from './glob-filter.ts'

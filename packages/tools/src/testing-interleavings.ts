@@ -24,7 +24,6 @@ import type {
   Event,
   EventType,
   LoggedEvent,
-  ModelRequest,
   RunResult,
   Task,
   TaskSpec,
@@ -41,6 +40,7 @@ import {
   defineTool,
   isKnown,
 } from '@baton-sdk/core'
+import type { ModelRequest } from '@baton-sdk/core/plugin'
 import type { ScriptedStep } from '@baton-sdk/core/testing'
 import { findHistoryProblems, scriptedModel } from '@baton-sdk/core/testing'
 import { z } from 'zod'
@@ -58,6 +58,8 @@ export interface Interleaving {
   readonly files?: Readonly<Record<string, string | Uint8Array>>
   /** What the model answers, one step for each request; behind the last one it says that it is done. */
   readonly model: readonly (ScriptedStep | ((world: World) => ScriptedStep | Promise<ScriptedStep>))[]
+  /** The same for the model of sub-tasks. */
+  readonly helper?: Interleaving['model']
   /** What the tool `act` does, which is as blind to Baton as a command. */
   readonly acts?: Readonly<Record<string, (world: World, context: ToolContext) => unknown>>
   /** What else happens. Default: the task is started and runs to its end. */
@@ -79,8 +81,6 @@ export interface Interleaving {
 export interface Account {
   readonly changes: readonly string[]
   readonly told: Readonly<Record<number, readonly string[]>>
-  /** The texts of all requests, from 1. */
-  readonly texts: Readonly<Record<number, string>>
   /** What is wrong, whatever the row. */
   readonly problems: readonly string[]
 }
@@ -123,6 +123,12 @@ export interface World {
   happens<T extends EventType>(type: T, where?: (data: Event<T>['data']) => boolean): Promise<Event<T>>
   /** Does something the moment the next event of a type is in the log, before anything else goes on. */
   once<T extends EventType>(type: T, act: (event: Event<T>) => void, where?: (data: Event<T>['data']) => boolean): void
+  /** Waits for an event of the sub-task. */
+  beneath(type: EventType): Promise<void>
+  /** Something that goes on beside; its failure is the row's. */
+  background(work: Promise<unknown>): void
+  /** For what one part of a row leaves for another. */
+  readonly keep: Map<string, unknown>
   /** Another process on the same store, as somebody's editor would be. */
   other(): Promise<Task>
   /** Lets go of everything, and opens it again as another process would. */
@@ -168,7 +174,9 @@ async function playIn(root: string, row: Interleaving, batons: Baton[]): Promise
     git('commit', '-q', '--allow-empty', '-m', 'first')
   }
   const requests: ModelRequest[] = []
+  const below: ModelRequest[] = []
   let gitState = stateOfGit(workspace)
+  const beside: Promise<string | undefined>[] = []
   let gates = 0
   let dir: string | undefined
   const ledgerDir = join(root, 'ledger')
@@ -189,7 +197,9 @@ async function playIn(root: string, row: Interleaving, batons: Baton[]): Promise
   })
   const open = (): Baton => {
     const model = scriptedModel(async (request: ModelRequest) => {
-      const step = row.model[requests.push({ ...request, messages: [...request.messages] }) - 1] ?? { text: 'done' }
+      const own = request.cacheKey === world.task.id
+      const made = own ? requests : below
+      const step = (own ? row.model : row.helper)?.[made.push({ ...request, messages: [...request.messages] }) - 1] ?? { text: 'done' }
       return typeof step === 'function' ? step(world) : step
     })
     const baton = createBaton({
@@ -248,6 +258,19 @@ async function playIn(root: string, row: Interleaving, batons: Baton[]): Promise
         act(event)
       })
     },
+    async beneath(type: EventType) {
+      const { data } = await world.happens('task.delegated')
+      const child = await world.baton.openTask(data.childId, { as: 'observer' })
+      for await (const event of child.events()) if (event.type === type) return
+    },
+    background: (work: Promise<unknown>) =>
+      void beside.push(
+        work.then(
+          () => undefined,
+          (error: unknown) => String(error),
+        ),
+      ),
+    keep: new Map<string, unknown>(),
     other: () => open().openTask(world.task.id, { as: 'observer' }),
     async reopen() {
       await world.baton.close()
@@ -270,16 +293,13 @@ async function playIn(root: string, row: Interleaving, batons: Baton[]): Promise
   await world.ask('Again?')
   if (stateOfGit(workspace) !== gitState) problems.push("the workspace's own repository was written to")
   const events = await eventsOf(world.task)
+  problems.push(...(await Promise.all(beside)).filter((problem) => problem !== undefined))
   problems.push(...(await findHistoryProblems({ task: world.task, ledgerDir, workdir: world.dir })), ...promptProblems(requests, events))
   const told = Object.fromEntries(
     requests.map((_, index) => [index + 1, toldIn(requests, index)] as const).filter(([, lines]) => lines.length > 0),
   )
-  return {
-    changes: changesOf(events),
-    told,
-    texts: Object.fromEntries(requests.map((request, index) => [index + 1, textOf(request)])),
-    problems,
-  }
+  const changes = [...changesOf(events), ...(await changesBelow(world.baton, events))]
+  return { changes, told, problems: [...problems, ...wordingProblems(row, requests)] }
 }
 
 function put(path: string, content: string | Uint8Array | null): void {
@@ -289,6 +309,8 @@ function put(path: string, content: string | Uint8Array | null): void {
     writeFileSync(path, content)
   }
 }
+
+const gatePattern = /echo > '[^']*-in'; read -r _ < '[^']*-out'/g
 
 function makeGate(path: string): Gate {
   execFileSync('mkfifo', [`${path}-in`, `${path}-out`])
@@ -347,6 +369,16 @@ function changesOf(events: readonly LoggedEvent[]): string[] {
   })
 }
 
+async function changesBelow(baton: Baton, events: readonly LoggedEvent[]): Promise<string[]> {
+  const changes: string[] = []
+  for (const event of events) {
+    if (!isKnown(event) || event.type !== 'task.delegated') continue
+    const child = await baton.openTask(event.data.childId, { as: 'observer' })
+    changes.push(...changesOf(await eventsOf(child)).map((line) => `below: ${line}`))
+  }
+  return changes
+}
+
 interface Opened {
   readonly summary: Task['summary']
   readonly events: readonly LoggedEvent[]
@@ -387,6 +419,13 @@ function promptProblems(requests: readonly ModelRequest[], events: readonly Logg
   return problems
 }
 
+function wordingProblems({ says = {}, silent = {} }: Interleaving, requests: readonly ModelRequest[]): string[] {
+  const textAt = (number: string): string => textOf(requests[Number(number) - 1] as ModelRequest)
+  const missing = Object.entries(says).flatMap(([at, patterns]) => patterns.filter((pattern) => !pattern.test(textAt(at))))
+  const found = Object.entries(silent).flatMap(([at, patterns]) => patterns.filter((pattern) => pattern.test(textAt(at))))
+  return [...missing.map((pattern) => `nothing says ${pattern}`), ...found.map((pattern) => `something says ${pattern}`)]
+}
+
 function tellings({ messages }: ModelRequest, from: number): string[] {
   return messages
     .slice(from)
@@ -408,12 +447,17 @@ function linesOf(texts: readonly string[]): string[] {
       if (control) return [`${control[1]} ${control[2]}`]
       const heading = headings.find(([pattern]) => pattern.test(line))
       if (heading) {
-        who = line.replace(...heading)
+        who = line
+          .replace(...heading)
+          .replaceAll('a command of yours', 'own')
+          .replaceAll('somebody else', 'somebody')
+          .replaceAll('the checks', 'checks')
+          .replaceAll(' or ', '|')
         return []
       }
       const file = /^- (.+) \((created|modified|deleted)[,)]/.exec(line)
       if (file) return [`${who} ${file[1]} ${file[2]}`]
-      if (who === 'ran' && line.startsWith('- ')) return [line.replace('- ', 'ran ')]
+      if (who === 'ran' && line.startsWith('- ')) return [line.replace('- ', 'ran ').replaceAll(gatePattern, '(gate)')]
       if (who === 'git' && line.startsWith('- '))
         return [line.replace('- ', 'git ').replace(/ \([^)]*, [0-9a-f]{10} → [0-9a-f]{10}\)$/, '')]
       return []
@@ -423,8 +467,7 @@ function linesOf(texts: readonly string[]): string[] {
 
 const headings: readonly (readonly [RegExp, string])[] = [
   [/^Files changed by somebody else.*$/, 'somebody'],
-  [/^Files changed while your command ran.*$/, 'you-or-somebody'],
-  [/^Files changed by the checks:$/, 'checks'],
+  [/^Files changed by (.+); which of them is not known:$/, '[$1]'],
   [/^Files changed by (.+):$/, '$1'],
   [/^Commands they ran:$/, 'ran'],
   [/^What happened in git:$/, 'git'],

@@ -1,4 +1,4 @@
-import { ModelInfo } from '@baton-sdk/core'
+import { ModelInfo } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 
 const ModelPrice = ModelInfo.shape.price.unwrap()

@@ -1,4 +1,5 @@
-import { BatonError, costOf } from '@baton-sdk/core'
+import { BatonError } from '@baton-sdk/core'
+import { costOf } from '@baton-sdk/core/plugin'
 import { describe, expect, it } from 'vitest'
 import type { CatalogueOptions } from './catalogue.ts'
 import { createCatalogue } from './catalogue.ts'

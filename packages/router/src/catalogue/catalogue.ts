@@ -1,4 +1,5 @@
-import { BatonError, parseOptions } from '@baton-sdk/core'
+import { BatonError } from '@baton-sdk/core'
+import { parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import { nearestNames } from '../nearest-names.ts'
 import { catalogueData, catalogueDate } from './catalogue-data.ts'

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ModelReply, ModelRequest } from '@baton-sdk/core'
+import type { ModelReply, ModelRequest } from '@baton-sdk/core/plugin'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import type { AnswerOutcome, AnswerVerifier, AnswerVerifierOptions } from './answer-verifier.ts'

@@ -1,5 +1,5 @@
-import type { ModelReply, ModelRequest } from '@baton-sdk/core'
-import { parseOptions } from '@baton-sdk/core'
+import type { ModelReply, ModelRequest } from '@baton-sdk/core/plugin'
+import { parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { Verifier } from '../routing/verifiers/verifier.ts'
 import { answerFeatures } from './answer-features.ts'

@@ -1,4 +1,5 @@
-import { BatonError, parseOptions } from '@baton-sdk/core'
+import { BatonError } from '@baton-sdk/core'
+import { parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { OutcomeEstimate } from './outcome-memory.ts'
 import { cosine, createOutcomeMemory } from './outcome-memory.ts'

@@ -1,4 +1,4 @@
-import type { ModelRequest } from '@baton-sdk/core'
+import type { ModelRequest } from '@baton-sdk/core/plugin'
 
 /** What a request is about: its first message from a user, which is the task's goal where the prompt is a task's log. */
 export function taskText({ messages }: ModelRequest): string {

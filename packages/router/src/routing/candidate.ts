@@ -1,5 +1,6 @@
-import type { Model, ModelHealth } from '@baton-sdk/core'
-import { costOf } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { ModelHealth } from '@baton-sdk/core/plugin'
+import { costOf } from '@baton-sdk/core/plugin'
 import type { Candidate, RoutingRequest } from './policy.ts'
 
 /** A class, since a router makes hundreds of them for each call: costs are worked out when a policy asks for them, and most ask for few. */

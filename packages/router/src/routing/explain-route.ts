@@ -1,4 +1,5 @@
-import type { Consideration, EventTypes, Route } from '@baton-sdk/core'
+import type { EventTypes } from '@baton-sdk/core'
+import type { Consideration, Route } from '@baton-sdk/core/plugin'
 
 /**
  * A routing decision as text for a person: the models that are tried in their order, and those that were left out, each with the reason.

@@ -1,4 +1,5 @@
-import type { Attempt, CallOutcome, Model, ModelHealth, RouteRequest } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { Attempt, CallOutcome, ModelHealth, RouteRequest } from '@baton-sdk/core/plugin'
 
 /** A model that passed every hard filter, with what the call would cost there. */
 export interface Candidate {

@@ -1,4 +1,4 @@
-import type { ModelHealth } from '@baton-sdk/core'
+import type { ModelHealth } from '@baton-sdk/core/plugin'
 import { testRouter } from '@baton-sdk/core/testing'
 import { describe, expect, it } from 'vitest'
 import { balanced } from './policies/balanced.ts'

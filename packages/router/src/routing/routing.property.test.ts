@@ -1,4 +1,5 @@
-import type { Model, ModelErrorKind } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { ModelErrorKind } from '@baton-sdk/core/plugin'
 import type { ScriptedServer } from '@baton-sdk/core/testing'
 import { startScriptedServer, testRouter } from '@baton-sdk/core/testing'
 import fc from 'fast-check'

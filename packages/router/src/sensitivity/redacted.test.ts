@@ -1,5 +1,6 @@
-import type { Model, ModelChunk, ModelRequest } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
 import { createBaton, createSingleModelRouter, defineTool } from '@baton-sdk/core'
+import type { ModelChunk, ModelRequest } from '@baton-sdk/core/plugin'
 import type { ServerStep } from '@baton-sdk/core/testing'
 import { scriptedModel, startScriptedServer, testModel } from '@baton-sdk/core/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'

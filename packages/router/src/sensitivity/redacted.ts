@@ -1,5 +1,6 @@
-import type { Abortable, Model, ModelChunk, ModelMessage, ModelRequest, Sensitivity } from '@baton-sdk/core'
-import { clearanceOf, ModelError, parseOptions } from '@baton-sdk/core'
+import type { Model, Sensitivity } from '@baton-sdk/core'
+import type { Abortable, ModelChunk, ModelMessage, ModelRequest } from '@baton-sdk/core/plugin'
+import { clearanceOf, ModelError, parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { ContentClassifier } from './classifier.ts'
 import type { TextForm } from './redactor.ts'

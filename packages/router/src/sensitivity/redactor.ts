@@ -1,5 +1,5 @@
 import type { Sensitivity } from '@baton-sdk/core'
-import { parseOptions } from '@baton-sdk/core'
+import { parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { ContentClassifier } from './classifier.ts'
 import { createPlaceholderTable } from './placeholder-table.ts'

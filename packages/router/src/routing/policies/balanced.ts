@@ -1,4 +1,4 @@
-import { parseOptions } from '@baton-sdk/core'
+import { parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { Candidate, RoutingPolicy } from '../policy.ts'
 import { costNow } from './cheapest.ts'

@@ -1,4 +1,4 @@
-import { parseOptions } from '@baton-sdk/core'
+import { parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { RoutingPolicy } from '../policy.ts'
 import { asPolicy, compose, inOrder } from './compose.ts'

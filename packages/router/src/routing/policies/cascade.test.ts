@@ -1,4 +1,4 @@
-import type { CallOutcome } from '@baton-sdk/core'
+import type { CallOutcome } from '@baton-sdk/core/plugin'
 import { describe, expect, it } from 'vitest'
 import { createRouter } from '../router.ts'
 import { decide, modelOf, orderOf, requestOf } from '../testing/routing-fixtures.ts'

@@ -1,4 +1,4 @@
-import { checkAvailability, costOf, eligibleModels, parseOptions } from '@baton-sdk/core'
+import { checkAvailability, costOf, eligibleModels, parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { Choice, RoutingPolicy, RoutingRequest } from '../policy.ts'
 import type { Verifier } from '../verifiers/verifier.ts'

@@ -1,4 +1,4 @@
-import type { CallOutcome } from '@baton-sdk/core'
+import type { CallOutcome } from '@baton-sdk/core/plugin'
 import type { Candidate, Choice, RoutingPolicy, RoutingRequest } from '../policy.ts'
 
 /** How many choices of a ranking are explained with figures: nobody reads two hundred, and each one stands in the log. */

@@ -1,4 +1,4 @@
-import type { ModelHealth } from '@baton-sdk/core'
+import type { ModelHealth } from '@baton-sdk/core/plugin'
 import { describe, expect, it } from 'vitest'
 import { decide, measured, modelOf, orderOf } from '../testing/routing-fixtures.ts'
 import { fastest } from './fastest.ts'

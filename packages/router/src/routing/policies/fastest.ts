@@ -1,4 +1,4 @@
-import { parseOptions } from '@baton-sdk/core'
+import { parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { Candidate, Choice, RoutingPolicy, RoutingRequest } from '../policy.ts'
 import { byScore } from './compose.ts'

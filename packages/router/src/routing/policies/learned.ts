@@ -1,4 +1,4 @@
-import { parseOptions } from '@baton-sdk/core'
+import { parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { OutcomeIndex } from '../../learning/outcome-index.ts'
 import type { OutcomeEstimate } from '../../learning/outcome-memory.ts'

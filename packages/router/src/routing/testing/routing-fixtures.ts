@@ -1,4 +1,5 @@
-import type { Model, ModelHealth, ModelInfo, RouteRequest } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { ModelHealth, ModelInfo, RouteRequest } from '@baton-sdk/core/plugin'
 import type { RoutingPolicy } from '../policy.ts'
 import { createRouter } from '../router.ts'
 

@@ -1,4 +1,5 @@
-import type { Model, ModelErrorKind, ModelInfo, ModelRequest } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { ModelErrorKind, ModelInfo, ModelRequest } from '@baton-sdk/core/plugin'
 import type { ScriptedStep } from '@baton-sdk/core/testing'
 import { scriptedModel } from '@baton-sdk/core/testing'
 

@@ -1,4 +1,4 @@
-import type { ModelReply, Verdict, VerifyContext } from '@baton-sdk/core'
+import type { ModelReply, Verdict, VerifyContext } from '@baton-sdk/core/plugin'
 import type { Verifier } from './verifier.ts'
 
 /** Judges replies with a function of one's own: features of the answer, a parser, a quick compile. What it throws counts as a no. */

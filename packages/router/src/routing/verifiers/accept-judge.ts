@@ -1,5 +1,7 @@
-import type { Model, ModelMessage, ModelReply, ModelRequest, Usage, Verdict, VerifyContext } from '@baton-sdk/core'
-import { abortedError, BatonError, costOf, eligibleModels, estimateRequestTokens, parseOptions } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import { BatonError } from '@baton-sdk/core'
+import type { ModelMessage, ModelReply, ModelRequest, Usage, Verdict, VerifyContext } from '@baton-sdk/core/plugin'
+import { abortedError, costOf, eligibleModels, estimateRequestTokens, parseOptions } from '@baton-sdk/core/plugin'
 import { z } from 'zod'
 import type { Verifier } from './verifier.ts'
 

@@ -1,4 +1,5 @@
-import type { Model, ModelReply, Verdict, VerifyContext } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { ModelReply, Verdict, VerifyContext } from '@baton-sdk/core/plugin'
 
 /** Judges replies for a cascade. */
 export interface Verifier {

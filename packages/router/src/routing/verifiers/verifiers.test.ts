@@ -1,5 +1,6 @@
-import type { Model, ModelChunk, ModelInfo, ModelReply, ModelRequest, VerifyContext } from '@baton-sdk/core'
-import { ModelError } from '@baton-sdk/core'
+import type { Model } from '@baton-sdk/core'
+import type { ModelChunk, ModelInfo, ModelReply, ModelRequest, VerifyContext } from '@baton-sdk/core/plugin'
+import { ModelError } from '@baton-sdk/core/plugin'
 import { scriptedModel } from '@baton-sdk/core/testing'
 import { describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
