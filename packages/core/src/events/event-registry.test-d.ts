@@ -1,5 +1,6 @@
-import type { Event, EventDraft, EventType, LoggedEvent, Task } from '@baton-sdk/core'
-import { registerEvent } from '@baton-sdk/core'
+import type { Event, EventType, LoggedEvent, Task } from '@baton-sdk/core'
+import type { EventDraft } from '@baton-sdk/core/plugin'
+import { registerEvent } from '@baton-sdk/core/plugin'
 import { describe, expectTypeOf, it } from 'vitest'
 import { z } from 'zod'
 
