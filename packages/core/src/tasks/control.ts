@@ -45,6 +45,8 @@ type Leased = Pick<OpenTask, 'runtime' | 'sandbox' | 'snapshots'>
 /** A lease that this process keeps alive until it is over, or `release` is called. */
 export interface HeldLease {
   readonly lease: ControlState
+  /** It was taken now, and not found again. */
+  readonly isNew: boolean
   release(): void
 }
 
@@ -87,7 +89,7 @@ export async function takeLease(open: OpenTask, actor: Actor, options: TakeContr
     // Beside a call that was cut off, what there is by now may be its as well as theirs; what comes is theirs alone.
     else if (runtime.writers.current().some(others)) await closeOff(open, options)
     if (state.control?.leaseId !== lease.leaseId) throw notHeldError(runtime, lease)
-    return { lease, release }
+    return { lease, isNew, release }
   } catch (error) {
     release()
     if (isNew) await giveBack(open, lease, { keepsOffers: true, writer: others }).catch(() => {})

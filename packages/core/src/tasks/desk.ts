@@ -50,7 +50,8 @@ export async function openDesk(
     return createDesk(open, held, await open.sandbox.get(options.signal ?? new AbortController().signal), say)
   } catch (error) {
     held.release()
-    await giveBack(open, held.lease, { keepsOffers: true }).catch(() => {})
+    // One that was found again is another desk's, too.
+    if (held.isNew) await giveBack(open, held.lease, { keepsOffers: true }).catch(() => {})
     throw error
   }
 }
@@ -92,6 +93,8 @@ function createDesk(open: OpenTask, { lease, release }: HeldLease, real: Sandbox
 
   const offs = [stream.on('control.returned', leaveIfOver), stream.on('task.closed', leaveIfOver)]
   open.desks.add(leave)
+  // It may be over since, as where the first of two desks could not be opened.
+  leaveIfOver()
 
   return {
     actor,

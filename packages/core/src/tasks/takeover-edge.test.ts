@@ -237,6 +237,36 @@ describe('Task.takeControl, at once and again', () => {
     expect(task.summary.control).toBeUndefined()
   })
 
+  it('gets a sandbox also where the run that was starting it is cancelled', async () => {
+    const local = createLocalSandboxProvider({ isolation: 'none' })
+    const begun = Promise.withResolvers<void>()
+    let starts = 0
+    const { baton } = start([calling(['write', { path: 'b.txt', text: 'b\n' }]), { text: 'ok' }], {
+      sandboxes: [
+        {
+          ...local,
+          create(spec, options) {
+            if (starts++ > 0) return local.create(spec, options)
+            begun.resolve()
+            return new Promise((_, reject) => {
+              options?.signal?.addEventListener('abort', () => reject(options.signal?.reason))
+            })
+          },
+        },
+      ],
+    })
+    const task = await baton.createTask({ goal: 'Go' })
+    const run = task.start()
+    await begun.promise
+    const taking = task.as(alice).takeControl({ running: 'leave' })
+    await task.cancel()
+    expect((await run.result).outcome).toBe('cancelled')
+    const desk = await taking
+    await desk.writeFile('a.txt', 'a\n')
+    await desk.returnControl()
+    expect(starts).toBe(2)
+  })
+
   it('stays possible on a task that is closed, by a clear refusal', async () => {
     const { baton } = start([{ text: 'ok' }])
     const task = await baton.createTask({ goal: 'Go' })

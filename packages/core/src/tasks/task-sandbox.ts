@@ -27,14 +27,21 @@ export function createTaskSandbox(runtime: TaskRuntime, snapshots: Snapshots, bo
     get started() {
       return borrowed ? borrowed.started : current
     },
-    get(signal) {
+    async get(signal) {
       if (borrowed) return borrowed.get(signal)
-      current ??= open(runtime, snapshots, signal)
-      // A start that failed may be tried again.
-      current.catch(() => {
-        current = undefined
-      })
-      return current
+      for (;;) {
+        const joins = current !== undefined
+        current ??= open(runtime, snapshots, signal)
+        const attempt = current
+        try {
+          return await attempt
+        } catch (error) {
+          // A start that failed may be tried again.
+          if (current === attempt) current = undefined
+          // Whoever began it gave up; that is nothing to those who wait for it too.
+          if (!joins || signal.aborted || !BatonError.isInstance(error, 'ABORTED')) throw error
+        }
+      }
     },
     async end() {
       const { sandbox } = runtime.state
@@ -65,6 +72,13 @@ function providerOf(runtime: TaskRuntime): SandboxProvider {
 
 async function open(runtime: TaskRuntime, snapshots: Snapshots, signal: AbortSignal): Promise<Sandbox> {
   const before = runtime.state.sandbox
+  // Its driver may be about to start one, which must not be taken for an orphan.
+  if (!before && runtime.epoch === undefined) {
+    throw new BatonError(
+      'INVALID_STATE',
+      `Task ${runtime.id} has no sandbox, and only its driver can start one. Open it with { as: 'driver' }.`,
+    )
+  }
   if (before) {
     const provider = runtime.parts.sandboxes.get(before.provider) ?? providerOf(runtime)
     try {
