@@ -65,22 +65,29 @@ describe('describeOutsideWork', () => {
   })
 
   it('says what is not known, and claims nothing', () => {
-    const text = describeOutsideWork([
-      changed('a', { candidates: ['outside'], evidence: 'window' }, unknown),
-      changed('b', { candidates: ['agent:coder', 'outside'], evidence: 'window' }, unknown),
-      event('command.finished', {
-        commandId: 'old',
-        reason: 'signaled',
-        code: null,
-        signal: 'SIGKILL',
-        stdoutBytes: 0,
-        stderrBytes: 0,
-        ms: 1,
-      }),
-      event('command.started', { commandId: 'new', command: '' }),
-    ])
+    const text = describeOutsideWork(
+      [
+        changed('a', { candidates: ['outside'], evidence: 'window' }, unknown),
+        changed('b', { candidates: ['agent:coder', 'outside'], evidence: 'window' }, unknown),
+        changed('c', { candidates: ['agent:helper', 'human:alice'], evidence: 'window' }, unknown),
+        changed('d', { candidates: ['system:baton', 'outside'], evidence: 'window' }, unknown),
+        event('command.finished', {
+          commandId: 'old',
+          reason: 'signaled',
+          code: null,
+          signal: 'SIGKILL',
+          stdoutBytes: 0,
+          stderrBytes: 0,
+          ms: 1,
+        }),
+        event('command.started', { commandId: 'new', command: '' }),
+      ],
+      'coder',
+    )
     expect(text).toContain('Files changed by somebody else; who it was is not known:\n- a')
-    expect(text).toContain('Files changed while your command ran, by it or by somebody else:\n- b')
+    expect(text).toContain('Files changed by a command of yours or somebody else; which of them is not known:\n- b')
+    expect(text).toContain('Files changed by helper or alice; which of them is not known:\n- c')
+    expect(text).toContain('Files changed by the checks or somebody else; which of them is not known:\n- d')
     expect(text).toContain('- Alice: (the shell cannot tell) → not finished yet')
     expect(text).toContain('a command begun before → ended by SIGKILL')
   })

@@ -1,5 +1,5 @@
 import type { Actor } from '../events/envelope.ts'
-import { actorKey, unknownActor } from '../events/envelope.ts'
+import { actorKey, systemActor, unknownActor } from '../events/envelope.ts'
 import type { Event } from '../events/event.ts'
 
 /** Most bytes of one file's difference, and of all together, in what the agent is told. */
@@ -47,10 +47,17 @@ export function isOutsideWork(event: Event, agent: string | undefined): boolean 
 /**
  * The account of what others did, in the order in which it was recorded: who, when, their note, what changed in which file, commands with their exit
  * codes, git operations. Facts alone, no claim about intent. Bounded: what does not fit is counted.
+ *
+ * @param agent - who is told
  */
-export function describeOutsideWork(events: readonly Event[]): string {
+export function describeOutsideWork(events: readonly Event[], agent?: string): string {
   const budget = { diffBytes: maxDiffBytes, pathBytes: maxPathBytes, files: maxFiles, commands: maxCommands }
-  const parts = [...describeControl(events), ...describeFiles(events, budget), ...describeCommands(events, budget), ...describeGit(events)]
+  const parts = [
+    ...describeControl(events),
+    ...describeFiles(events, budget, agent),
+    ...describeCommands(events, budget),
+    ...describeGit(events),
+  ]
   return cut(`What others did in the sandbox since your last step:\n\n${parts.join('\n\n')}`, maxAccount)
 }
 
@@ -85,7 +92,7 @@ interface Budget {
   commands: number
 }
 
-function describeFiles(events: readonly Event[], budget: Budget): string[] {
+function describeFiles(events: readonly Event[], budget: Budget, agent: string | undefined): string[] {
   const changes = events.filter((event): event is Event<'file.changed'> => event.type === 'file.changed')
   const groups = new Map<string, Event<'file.changed'>[]>()
   for (const event of changes) {
@@ -97,12 +104,12 @@ function describeFiles(events: readonly Event[], budget: Budget): string[] {
   const lists = [...groups.values()]
   const others = lists.slice(maxGroups).reduce((sum, group) => sum + group.length, 0)
   return [
-    ...lists.slice(0, maxGroups).map((group) => describeGroup(group, budget)),
+    ...lists.slice(0, maxGroups).map((group) => describeGroup(group, budget, agent)),
     ...(others > 0 ? [`And ${others} more files were changed, by still others.`] : []),
   ]
 }
 
-function describeGroup(group: readonly Event<'file.changed'>[], budget: Budget): string {
+function describeGroup(group: readonly Event<'file.changed'>[], budget: Budget, agent: string | undefined): string {
   const lines: string[] = []
   for (const { data } of group) {
     const bytes = Buffer.byteLength(data.path)
@@ -113,13 +120,23 @@ function describeGroup(group: readonly Event<'file.changed'>[], budget: Budget):
   }
   const left = group.length - lines.length
   const rest = left === 0 ? [] : [`- and ${left} more files; read those that matter to you`]
-  return [`${headingOf(group[0] as Event<'file.changed'>)}:`, ...lines, ...rest].join('\n')
+  return [`${headingOf(group[0] as Event<'file.changed'>, agent)}:`, ...lines, ...rest].join('\n')
 }
 
-function headingOf({ actor, data }: Event<'file.changed'>): string {
+function headingOf({ actor, data }: Event<'file.changed'>, agent: string | undefined): string {
   if (actorKey(actor) !== actorKey(unknownActor)) return `Files changed by ${nameOf(actor)}`
-  const own = data.candidates?.some((candidate) => candidate.startsWith('agent:')) ?? false
-  return own ? 'Files changed while your command ran, by it or by somebody else' : 'Files changed by somebody else; who it was is not known'
+  const candidates = (data.candidates ?? []).map((candidate) => candidateName(candidate, agent))
+  if (candidates.every((name) => name === somebody)) return 'Files changed by somebody else; who it was is not known'
+  return `Files changed by ${candidates.join(' or ')}; which of them is not known`
+}
+
+const somebody = 'somebody else'
+
+/** A candidate as `file.changed` has it, in words. */
+function candidateName(candidate: string, agent: string | undefined): string {
+  if (candidate === 'outside') return somebody
+  if (candidate === `agent:${agent}`) return 'a command of yours'
+  return candidate === actorKey(systemActor) ? 'the checks' : shown(candidate.slice(candidate.indexOf(':') + 1))
 }
 
 function describeFile(data: Event<'file.changed'>['data'], budget: Budget): string {

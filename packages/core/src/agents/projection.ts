@@ -103,7 +103,7 @@ export function createProjection(): Projection {
       }
     }
     const outside = batch.filter((event) => isOutsideWork(event, agent))
-    if (outside.length > 0) add(user(describeOutsideWork(outside)), upTo)
+    if (outside.length > 0) add(user(describeOutsideWork(outside, agent)), upTo)
     for (const event of batch) {
       if (event.type === 'tool.finished' && !placed.has(event.data.callId)) {
         add(user(`Result of the earlier call ${event.data.callId} (${event.data.tool}): ${toolText(event.data)}`), upTo)
