@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { createLocalSandboxProvider } from '../sandbox/local-sandbox.ts'
 import { writeTool } from '../testing/collaboration-fixtures.ts'
+import { findHistoryProblems } from '../testing/find-history-problems.ts'
+import { fingerprintRepository } from '../testing/fingerprint-repository.ts'
 import { calling, eventsOfType, happens, scriptedBaton } from '../testing/task-fixtures.ts'
 
 const alice = { kind: 'human', id: 'alice', name: 'Alice' } as const
@@ -26,23 +28,29 @@ async function repositoryTask() {
       calling(['write', { path: 'c.txt', text: 'c\n' }]),
       { text: 'more' },
     ],
-    { tools: [writeTool], sandboxes: [createLocalSandboxProvider({ isolation: 'none' })] },
+    { tools: [writeTool], sandboxes: [createLocalSandboxProvider({ isolation: 'none' })], ledger: { dir: `${path}-ledger` } },
   )
   onTestFinished(async () => {
+    const { workdir } = (await happens(task, 'sandbox.started')).data
+    const problems = await findHistoryProblems({ task, ledgerDir: `${path}-ledger`, workdir })
     await baton.close()
-    rmSync(path, { recursive: true, force: true })
+    for (const dir of [path, `${path}-ledger`]) rmSync(dir, { recursive: true, force: true })
+    expect(problems).toEqual([])
   })
+  const untouched = await fingerprintRepository(path)
   const task = await baton.createTask({ goal: 'Shout', workspace: { path } })
-  return { task, path, git }
+  return { task, path, git, untouched }
 }
 
 describe('Task.commit', () => {
   it('puts the work onto the branch with the right authors, and later only what is new', async () => {
-    const { task, path, git } = await repositoryTask()
+    const { task, path, git, untouched } = await repositoryTask()
     await task.start().result
     const desk = await task.as(alice).takeControl()
     await desk.writeFile('a.txt', 'ONE\ntwo\nthree\nfour\nFIVE\n')
     await desk.returnControl()
+    await task.trace()
+    expect(await fingerprintRepository(path)).toEqual(untouched)
     expect(git('status', '--porcelain')).toBe('')
 
     const { branch, commits, conflicts } = await task.commit({
@@ -83,9 +91,9 @@ describe('Task.commit', () => {
     await task.start().result
     writeFileSync(join(path, 'a.txt'), 'Uno\ntwo\nthree\nfour\nfive\n')
     git('commit', '-qam', 'by hand')
-    const before = git('rev-parse', 'HEAD')
+    const before = await fingerprintRepository(path)
     expect(await task.commit()).toMatchObject({ commits: [], conflicts: [{ path: 'a.txt', reason: 'branch' }] })
-    expect(git('rev-parse', 'HEAD')).toBe(before)
+    expect(await fingerprintRepository(path)).toEqual(before)
     expect(git('status', '--porcelain')).toBe('')
   })
 })

@@ -8,6 +8,7 @@ import { createFileEventStore } from '../events/file-event-store.ts'
 import type { ModelRequest } from '../models/model.ts'
 import { createLocalSandboxProvider } from '../sandbox/local-sandbox.ts'
 import { actionTool, writeTool } from '../testing/collaboration-fixtures.ts'
+import { findHistoryProblems } from '../testing/find-history-problems.ts'
 import type { ScriptedStep } from '../testing/script.ts'
 import { calling, eventsOfType, happens, linesOf, probeTool, scriptedBaton, typesOf } from '../testing/task-fixtures.ts'
 import { createPolicy } from '../tools/policy.ts'
@@ -37,10 +38,14 @@ async function world(
     tools: [writeTool, ...(options.tools ?? [])],
     policy,
     sandboxes: [createLocalSandboxProvider({ isolation: 'none' })],
+    ledger: { dir: `${folder}-ledger` },
   })
   onTestFinished(async () => {
+    const started = (await eventsOfType(task, 'sandbox.started')).at(-1)?.data
+    const problems = started ? await findHistoryProblems({ task, ledgerDir: `${folder}-ledger`, workdir: started.workdir }) : []
     await baton.close()
-    rmSync(folder, { recursive: true, force: true })
+    for (const dir of [folder, `${folder}-ledger`]) rmSync(dir, { recursive: true, force: true })
+    expect(problems).toEqual([])
   })
   const task = await baton.createTask({ goal: 'Go', workspace: { path: folder } })
   return {
