@@ -313,7 +313,7 @@ function put(path: string, content: string | Uint8Array | null): void {
 const gatePattern = /echo > '[^']*-in'; read -r _ < '[^']*-out'/g
 
 function makeGate(path: string): Gate {
-  execFileSync('mkfifo', [`${path}-in`, `${path}-out`])
+  execFileSync('bash', ['-c', 'mkfifo "$0-in" "$0-out"', path])
   return {
     wait: `echo > '${path}-in'; read -r _ < '${path}-out'`,
     reached: async () => void (await readFile(`${path}-in`)),
