@@ -37,7 +37,13 @@ describe('a workspace whose git directory is corrupt', () => {
     ['HEAD is nonsense', (path) => writeFileSync(join(path, '.git/HEAD'), '\0nonsense')],
     ['the index is cut off', (path) => writeFileSync(join(path, '.git/index'), readFileSync(join(path, '.git/index')).subarray(0, 40))],
     ['the objects are gone', (path) => rmSync(join(path, '.git/objects'), { recursive: true })],
-    ['the reflog is a folder', (path) => (rmSync(join(path, '.git/logs/HEAD')), void mkdirSync(join(path, '.git/logs/HEAD')))],
+    [
+      'the reflog is a folder',
+      (path) => {
+        rmSync(join(path, '.git/logs/HEAD'))
+        mkdirSync(join(path, '.git/logs/HEAD'))
+      },
+    ],
   ]
 
   it.each(damages)(

@@ -169,7 +169,7 @@ export async function historyOf(open: OpenTask, { signal }: Abortable): Promise<
   const { ledger } = runtime.parts
   if (!ledger)
     throw new BatonError('INVALID_STATE', 'This Baton keeps no history of files (ledger: false), so there is nothing to come back to.')
-  if (!runtime.state.sandbox && !open.sandbox.started) {
+  if (!runtime.state.sandbox && !open.sandbox.started && !(await open.snapshots.hasLast())) {
     throw new BatonError('INVALID_STATE', `Task ${runtime.id} has no sandbox yet, so there is nothing to come back to.`)
   }
   return { ledger, sandbox: await open.sandbox.get(signal ?? new AbortController().signal) }
