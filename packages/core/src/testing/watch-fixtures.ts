@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BatonError } from '../errors.ts'
 import type { Ledger, LedgerFile, WorkspaceLook, WorkspaceWatch } from '../ledger/ledger.ts'
+import { defaultMaxFileBytes } from '../ledger/ledger.ts'
 import { createWorkspaceWatch } from '../ledger/workspace-watch.ts'
 import { createLocalSandboxProvider } from '../sandbox/local-sandbox.ts'
 import { fsPath, pathFromBytes } from '../sandbox/path-bytes.ts'
@@ -33,7 +34,7 @@ export function createTestLedger(): TestLedger {
   return {
     ...{
       dir: 'memory',
-      maxFileBytes: 10_000_000,
+      maxFileBytes: defaultMaxFileBytes,
       contents,
       calls,
       compare: unused,
