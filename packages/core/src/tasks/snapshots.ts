@@ -5,7 +5,7 @@ import type { Actor } from '../events/envelope.ts'
 import { systemActor } from '../events/envelope.ts'
 import type { EventDraft } from '../events/event.ts'
 import type { CheckpointReason } from '../events/workspace-events.ts'
-import type { Ledger, LedgerFile, LedgerStage, WorkspaceLook } from '../ledger/ledger.ts'
+import type { Ledger, LedgerFile, LedgerStage, WorkspaceLook, WorkspaceWatch } from '../ledger/ledger.ts'
 import { createWorkspaceWatch } from '../ledger/workspace-watch.ts'
 import type { Abortable } from '../options.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
@@ -76,7 +76,7 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
       reset() {},
     }
   const history = ledger
-  const watch = createWorkspaceWatch({ ledger })
+  let watching: WorkspaceWatch | undefined
   /** Contents that recorded changes have left, by path and hash. */
   const noted = new Map<string, LedgerFile>()
   /** The repository in the sandbox at the last look of this process, null: none; and the last checkpoint then. */
@@ -101,7 +101,9 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
       const base = lost ? undefined : state.checkpoint
       const upTo = stream.lastSeq
       const mark = writers.mark()
-      const look = await watch.look(sandbox, base?.commit, { signal: options.signal })
+      // Made with the first look: most tasks that wait have no sandbox.
+      watching ??= createWorkspaceWatch({ ledger: history })
+      const look = await watching.look(sandbox, base?.commit, { signal: options.signal })
       // Another process may have told of more since.
       const since = seen && (base?.seq ?? 0) <= seen.checkpoint ? seen.git : base && (base.git ?? null)
       const git = await lookAtGit(sandbox, since, options)
@@ -114,7 +116,7 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
         })
       } catch (error) {
         if (error !== movedOn || tries > 10) throw error
-        watch.reset()
+        watching?.reset()
         continue
       }
       writers.closeWindow(mark)
@@ -188,7 +190,7 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
 
   function moveTo(commit: string): void {
     found = commit
-    watch.settle(commit)
+    watching?.settle(commit)
     for (const key of noted.keys()) {
       const later = runtime.state.recordedAfter(coveredTo).some(({ data }) => key === keyOf(data.path, data.after ?? ''))
       if (!later) noted.delete(key)
@@ -199,7 +201,7 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
     alone,
     hasLast,
     reset() {
-      watch.reset()
+      watching?.reset()
       seen = undefined
     },
     take: (sandbox, options) => alone(() => take(sandbox, options)),
