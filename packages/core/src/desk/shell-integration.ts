@@ -57,7 +57,7 @@ export function foundShell(version: string, path: string): FoundShell | undefine
 export function launchOf({ path, kind, isBash }: FoundShell, nonce: string): string {
   const shell = `'${path.replaceAll("'", `'\\''`)}'`
   const go = `printf '\\033]7717;${nonce};go\\007'\n`
-  const restore = `stty "$__b_tty"\n`
+  const restore = `stty "$__b_tty"\n${locale}\n`
   if (kind === 'none') return `${restore}${go}exec ${shell} -i`
   const named = isBash && !path.endsWith('/sh')
   const hooks = { bash: bashHooks, zsh: zshHooks, posix: posixHooks }[kind](nonce, named ? ownBashrc : ownEnv)
@@ -66,6 +66,9 @@ export function launchOf({ path, kind, isBash }: FoundShell, nonce: string): str
   if (named) return `${restore}${go}exec ${shell} --rcfile /dev/fd/9 -i ${document}`
   return `${restore}${go}[ -z "\${ENV+x}" ] || export __baton_env="$ENV"\nexport ENV=/dev/fd/9\nexec ${shell} -i ${document}`
 }
+
+/** Where nothing says otherwise a person types UTF-8; in the C locale zsh shows, and tells, question marks. */
+const locale = `[ -n "\${LC_ALL:-}\${LC_CTYPE:-}\${LANG:-}" ] || export LC_CTYPE=C.UTF-8`
 
 const ownBashrc = '[ ! -f ~/.bashrc ] || . ~/.bashrc'
 
