@@ -21,7 +21,7 @@ describe('renderEvents', () => {
   it('takes types from the schemas and words from the comments', () => {
     expect(sectionOf('tool.started')).toContain('Durable before the tool runs.')
     expect(sectionOf('run.finished')).toContain('| `spent` | [Spend](#spend) | What this run used, without its sub-tasks. |')
-    expect(sectionOf('approval.decided')).toContain('| `remember` | `once`, `task` |')
+    expect(sectionOf('approval.decided')).toContain('| `remember` | `once`, `task`, `workspace` |')
     expect(sectionOf('command.finished')).toContain('| `code` | integer or null |')
     expect(sectionOf('message.sent')).toContain('| `attachments?` | list of [Attachment](#attachment) |')
   })
@@ -29,7 +29,8 @@ describe('renderEvents', () => {
   it('says which types nothing writes yet', () => {
     expect(sectionOf('run.paused')).not.toContain('Reserved')
     expect(sectionOf('run.finished')).not.toContain('Reserved')
-    expect(sectionOf('task.forked')).toContain('Reserved')
+    expect(sectionOf('task.forked')).not.toContain('Reserved')
+    expect(sectionOf('sandbox.moved')).toContain('Reserved')
   })
 
   it('shows every shape that it names', () => {

@@ -52,8 +52,10 @@ export async function playSchedule(schedule: Schedule, options: PlayOptions): Pr
   const { modelOf, timing, classify = classifyMarkers } = options
   const { verifierOf = (model) => acceptJudge({ model, timeoutMs: 50 }) } = options
   const world = createWorld()
-  const models = schedule.actors.map((actor) => modelOf(world, actor))
-  const judges = schedule.judges.map((actor) => modelOf(world, actor))
+  const started: { task?: Task } = {}
+  const make = (actor: Actor): Model => watchBudget(modelOf(world, actor), schedule, world, started)
+  const models = schedule.actors.map(make)
+  const judges = schedule.judges.map(make)
   let checks = 0
   const baton = createBaton({
     router: schedule.leaky === undefined ? honest(schedule, models, verifierOf(judges)) : leaky(schedule, models),
@@ -83,6 +85,7 @@ export async function playSchedule(schedule: Schedule, options: PlayOptions): Pr
     ...(schedule.check && { checks: ['check'] }),
     limits: { steps: 30, ...(schedule.budgetUsd !== undefined && { costUsd: schedule.budgetUsd }) },
   })
+  started.task = task
   intervene(schedule, world, task)
   const violations: string[] = []
   const ends: string[] = []
@@ -143,12 +146,22 @@ function toolsOf(world: World): NonNullable<BatonOptions['tools']> {
   ]
 }
 
+/** Looks at the budget where a request is sent: on its way to a server another one may end. */
+function watchBudget(model: Model, { budgetUsd }: Schedule, world: World, started: { readonly task?: Task }): Model {
+  return {
+    ...model,
+    async *generate(request, options) {
+      const spentUsd = started.task?.summary.spent.costUsd ?? 0
+      if (budgetUsd !== undefined && spentUsd > budgetUsd)
+        world.violations.push(`a request was sent with $${spentUsd} of $${budgetUsd} spent`)
+      yield* model.generate(request, options)
+    },
+  }
+}
+
 /** The people of the task. */
-function intervene({ messages, cancelAt, budgetUsd }: Schedule, world: World, task: Task): void {
+function intervene({ messages, cancelAt }: Schedule, world: World, task: Task): void {
   world.onRequest((count) => {
-    const spentUsd = task.summary.spent.costUsd
-    if (budgetUsd !== undefined && spentUsd > budgetUsd)
-      world.violations.push(`a request was sent with $${spentUsd} of $${budgetUsd} spent`)
     // What cannot be classified is refused, and a task may be over by now: both are for the person to know.
     for (const { at, secrecy } of messages) if (at === count) task.send(world.content(secrecy)).catch(() => {})
     if (cancelAt === count) task.cancel().catch(() => {})
