@@ -1,36 +1,17 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { collect } from '../testing/conformance.ts'
 import { sampleEvent, sampleEvents, sampleSummary } from '../testing/sample-events.ts'
+import { mountSmallDisk } from '../testing/small-disk.ts'
 import { createFileBlobStore } from './file-blob-store.ts'
 import { createFileEventStore } from './file-event-store.ts'
 
-const disk = mkdtempSync(join(tmpdir(), 'baton-small-disk-'))
+const { dir: disk, isLacking: lacksDisk, remove } = mountSmallDisk('128k')
 
-function system(command: string, ...args: string[]): void {
-  execFileSync(command, args, { stdio: 'ignore' })
-}
-
-/** Mounting needs privileges; `BATON_REQUIRE=tmpfs` runs the tests even where it failed, and so fails them. */
-function mountSmallDisk(): boolean {
-  try {
-    system('mount', '-t', 'tmpfs', '-o', 'size=128k', 'baton-test', disk)
-    return true
-  } catch {
-    return false
-  }
-}
-
-const mounted = mountSmallDisk()
-const lacksDisk = !mounted && !process.env.BATON_REQUIRE?.split(',').includes('tmpfs')
-
-afterAll(() => {
-  if (mounted) system('umount', '-l', disk)
-  rmSync(disk, { recursive: true, force: true })
-})
+afterAll(remove)
 
 async function seqs(dir: string, taskId: string): Promise<number[]> {
   return (await collect(createFileEventStore({ dir }).read(taskId))).map(({ seq }) => seq)

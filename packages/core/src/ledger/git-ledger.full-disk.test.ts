@@ -1,35 +1,16 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { coder, expectClean, lacksGit, stageOf, textsOf } from '../testing/ledger-fixtures.ts'
+import { mountSmallDisk } from '../testing/small-disk.ts'
 import { createLedger } from './git-ledger.ts'
 
-const disk = mkdtempSync(join(tmpdir(), 'baton-ledger-disk-'))
+const { dir: disk, isLacking: lacksDisk, resize, remove } = mountSmallDisk('2m')
 
-function system(command: string, ...args: string[]): void {
-  execFileSync(command, args, { stdio: 'ignore' })
-}
-
-/** Mounting needs privileges; `BATON_REQUIRE=tmpfs` runs the tests even where it failed, and so fails them. */
-function mountSmallDisk(): boolean {
-  try {
-    system('mount', '-t', 'tmpfs', '-o', 'size=2m', 'baton-test', disk)
-    return true
-  } catch {
-    return false
-  }
-}
-
-const mounted = mountSmallDisk()
-const lacksDisk = !mounted && !process.env.BATON_REQUIRE?.split(',').includes('tmpfs')
-
-afterAll(() => {
-  if (mounted) system('umount', '-l', disk)
-  rmSync(disk, { recursive: true, force: true })
-})
+afterAll(remove)
 
 /** Bytes that cannot be deflated. */
 function noise(bytes: number, seed: number): Buffer {
@@ -48,7 +29,7 @@ describe('createLedger on a full disk', () => {
       expect(readdirSync(join(dir, 'objects/pack'))).toHaveLength(2)
     }
     expect(await textsOf(ledger, base!)).toEqual({ a: 'a' })
-    if (mounted) system('mount', '-o', 'remount,size=8m', disk)
+    resize('8m')
     const [head] = await ledger.commit(base, [stage])
     await ledger.point('task', head!)
     await ledger.close()
@@ -60,7 +41,7 @@ describe('createLedger on a full disk', () => {
   })
 
   it.skipIf(lacksDisk)('loses nothing when there is no room to merge, to point or to prune', async () => {
-    if (mounted) system('mount', '-o', 'remount,size=1m', disk)
+    resize('1m')
     const dir = join(disk, 'second')
     const ledger = createLedger({ dir })
     const heads: string[] = []

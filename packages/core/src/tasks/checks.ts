@@ -7,10 +7,10 @@ import type { CheckFinished } from '../events/workspace-events.ts'
 import type { ExecResult } from '../sandbox/exec.ts'
 import { exec } from '../sandbox/exec.ts'
 import { labelOf } from './labels.ts'
+import { lookAround } from './look-around.ts'
 import type { ActiveRun } from './run-context.ts'
 import { isHeld, ready, throwIfStopped } from './run-context.ts'
 import type { TaskRuntime } from './runtime.ts'
-import { lookAround } from './snapshots.ts'
 
 const defaultTimeoutMs = 10 * 60_000
 const maxOutputBytes = 8 * 1024

@@ -5,8 +5,8 @@ import type { Event, LoggedEvent } from '../events/event.ts'
 import { isKnown } from '../events/event.ts'
 import { versionOf } from '../events/event-registry.ts'
 import type { TaskSummary } from '../events/event-store.ts'
+import { logFailures } from './look-around.ts'
 import type { OpenTask } from './open-task.ts'
-import { logFailures } from './snapshots.ts'
 import { summarizeTask } from './task-summary.ts'
 
 /** Events are copied so many at a time. */

@@ -2,9 +2,9 @@ import { z } from 'zod'
 import type { HandOverResult } from '../agents/agent.ts'
 import { until } from '../events/event-stream.ts'
 import { parseOptions } from '../options.ts'
+import { lookBack } from './look-around.ts'
 import type { ActiveRun } from './run-context.ts'
 import { ready } from './run-context.ts'
-import { lookBack } from './snapshots.ts'
 import { offerIdOf } from './task-summary.ts'
 
 const Options = z.strictObject({

@@ -12,10 +12,10 @@ import { ModelError } from '../models/model.ts'
 import type { Route, RouteRequest } from '../models/router.ts'
 import { compact, needsCompaction } from './compaction.ts'
 import { budgetUsedUp, checkLimits, costBudgets, leastLeft } from './limits.ts'
+import { lookAround } from './look-around.ts'
 import type { ActiveRun } from './run-context.ts'
 import { ready } from './run-context.ts'
 import type { TaskRuntime } from './runtime.ts'
-import { lookAround } from './snapshots.ts'
 
 /** Makes a model call of an agent: waits while paused, keeps to the limits, notices circles, compacts, routes, and writes it all down. */
 export async function callModel(active: ActiveRun, call: ModelCall = {}): Promise<ModelReply> {

@@ -1,8 +1,8 @@
 import { systemActor } from '../events/envelope.ts'
 import { until } from '../events/event-stream.ts'
+import { lookBack } from './look-around.ts'
 import type { ActiveRun } from './run-context.ts'
 import { ready } from './run-context.ts'
-import { lookBack } from './snapshots.ts'
 import { questionIdOf } from './task-summary.ts'
 
 /** Asks a person and waits; the key makes it one question however often it is asked. */

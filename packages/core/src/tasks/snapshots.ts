@@ -1,24 +1,20 @@
-import { createHash } from 'node:crypto'
 import { v7 as uuidv7 } from 'uuid'
-import { BatonError, messageOf } from '../errors.ts'
+import { BatonError } from '../errors.ts'
 import type { Actor } from '../events/envelope.ts'
 import { systemActor } from '../events/envelope.ts'
 import type { EventDraft } from '../events/event.ts'
 import type { CheckpointReason } from '../events/workspace-events.ts'
-import type { Ledger, LedgerFile, LedgerStage, WorkspaceLook, WorkspaceWatch } from '../ledger/ledger.ts'
+import type { LedgerFile, LedgerStage, WorkspaceLook, WorkspaceWatch } from '../ledger/ledger.ts'
 import { createWorkspaceWatch } from '../ledger/workspace-watch.ts'
 import type { Abortable } from '../options.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
-import { diffTexts } from '../workspace/file-diff.ts'
-import type { FoundWrite, PathState, PathWindow } from './attribution.ts'
 import { attribute, byActor, judge } from './attribution.ts'
+import { draftOf, keyOf, sha256Of, windowsOf } from './found-changes.ts'
 import type { GitLook, GitState } from './git-watch.ts'
 import { lookAtGit } from './git-watch.ts'
 import { labelOf } from './labels.ts'
-import type { ActiveRun } from './run-context.ts'
-import { isLetGo, throwIfStopped } from './run-context.ts'
 import type { TaskRuntime } from './runtime.ts'
-import type { CheckpointState, RecordedChange } from './task-state.ts'
+import type { CheckpointState } from './task-state.ts'
 import type { Writer } from './writers.ts'
 
 /** Why and how a snapshot is taken. */
@@ -50,14 +46,10 @@ export interface Snapshots {
   hasLast(): Promise<boolean>
   /** Catches what a recorded change has written, before somebody writes over it. */
   note(sandbox: Sandbox, path: string, sha256: string | undefined): Promise<void>
-  /** Does some work while no snapshot is taken. */
-  alone<T>(work: () => Promise<T>): Promise<T>
   /** What was seen of the files holds no more, as in another sandbox. */
   reset(): void
 }
 
-/** Longest difference in an event. */
-const maxDiffBytes = 64 * 1024
 /** Most characters of differences that one look writes down: of what is beyond, as where another branch was checked out, it tells the paths. */
 const maxDiffsLength = 8 * 1024 * 1024
 
@@ -72,7 +64,6 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
       take: async (_, { also, check }) => void (await appendAll(runtime, also, check)),
       note: async () => {},
       hasLast: async () => false,
-      alone: (work) => work(),
       reset() {},
     }
   const history = ledger
@@ -87,6 +78,7 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
   let coveredTo = 0
   let queue: Promise<unknown> = Promise.resolve()
 
+  /** Snapshots take turns. */
   function alone<T>(work: () => Promise<T>): Promise<T> {
     const turn = queue.then(work, work)
     queue = turn.catch(() => {})
@@ -198,7 +190,6 @@ export function createSnapshots(runtime: TaskRuntime, { borrowed = false }: { re
   }
 
   return {
-    alone,
     hasLast,
     reset() {
       watching?.reset()
@@ -270,180 +261,6 @@ function checkpointDraft(
   return { type: 'checkpoint.created', actor, data: { checkpointId: uuidv7(), reason, ...state, ...more } }
 }
 
-/** The paths that are different, and those that were written and are as before. */
-async function windowsOf({ ledger, sandbox, base, look, recorded, noted }: Window): Promise<PathWindow[]> {
-  const changes = new Map(look.changes.map((change) => [change.path, change]))
-  const touched = new Set([...recorded.map(({ data }) => data.path), ...changes.keys()])
-  const windows: PathWindow[] = []
-  const writesOf = Map.groupBy(recorded, ({ data }) => data.path)
-  let files: ReadonlyMap<string, LedgerFile> | undefined
-  for (const path of touched) {
-    const writes = writesOf.get(path) ?? []
-    const change = changes.get(path)
-    // A path that is as it was, although it was written to: somebody took that back, unless it is one that git ignores.
-    files ??= change ? undefined : await ledger.files(base)
-    const same = change ? undefined : files?.get(path)
-    if (!change && !same && (await isThere(sandbox, path))) continue
-    const before = await stateOf(ledger, change ? change.before : same)
-    windows.push({
-      path,
-      before,
-      now: change ? { file: change.after, sha256: look.sha256.get(path) } : before,
-      recorded: writes.map(({ actor, data }) => ({
-        actor,
-        before: data.before,
-        after: data.after,
-        file: data.after === undefined ? undefined : noted.get(keyOf(path, data.after)),
-      })),
-    })
-  }
-  return windows
-}
-
-/** A window between two looks. */
-interface Window {
-  readonly ledger: Ledger
-  readonly sandbox: Sandbox
-  /** The commit at its beginning. */
-  readonly base: string
-  readonly look: WorkspaceLook
-  readonly recorded: readonly RecordedChange[]
-  readonly noted: ReadonlyMap<string, LedgerFile>
-}
-
-/** Neither before nor after, as far as the look tells, which passes over what git ignores: created in between, and gone again or ignored. */
-async function isThere(sandbox: Sandbox, path: string): Promise<boolean> {
-  try {
-    await sandbox.readFile(path, { maxBytes: 1 })
-    return true
-  } catch (error) {
-    return !BatonError.isInstance(error, 'FILE_NOT_FOUND')
-  }
-}
-
-async function stateOf(ledger: Ledger, file: LedgerFile | undefined): Promise<PathState> {
-  return { file, sha256: file && (await hashOf(ledger, file)) }
-}
-
-/** The hash of a file's own content, also where only a pointer is kept. */
-async function hashOf(ledger: Ledger, file: LedgerFile): Promise<string> {
-  const content = await ledger.read(file)
-  const pointer = file.hashOnly ? /^oid sha256:([0-9a-f]{64})$/m.exec(Buffer.from(content).toString('latin1'))?.[1] : undefined
-  return pointer ?? sha256Of(content)
-}
-
-async function draftOf(
-  { parts }: TaskRuntime,
-  ledger: Ledger,
-  { path, from, to, verdict }: FoundWrite,
-  withDiff: boolean,
-): Promise<EventDraft<'file.changed'>> {
-  const { actor, evidence, candidates, callId } = verdict
-  const change = from.sha256 === undefined ? 'created' : to.sha256 === undefined ? 'deleted' : 'modified'
-  const difference = withDiff ? await diffOf(ledger, from, to) : {}
-  // It gets into prompts, so it is labelled like everything that does.
-  const label = await labelOf(parts, difference.diff ?? '', [`file:${path}`])
-  return {
-    type: 'file.changed',
-    actor,
-    data: {
-      ...{ path, change, evidence },
-      ...(candidates && { candidates: [...candidates] }),
-      ...(callId !== undefined && { callId }),
-      ...(from.sha256 !== undefined && { before: from.sha256 }),
-      ...(to.sha256 !== undefined && { after: to.sha256 }),
-      ...difference,
-      ...label,
-    },
-  }
-}
-
-interface Difference {
-  readonly diff?: string
-  readonly addedLines?: number
-  readonly removedLines?: number
-}
-
-async function diffOf(ledger: Ledger, from: PathState, to: PathState): Promise<Difference> {
-  const known = ({ file, sha256 }: PathState): boolean => sha256 === undefined || (file !== undefined && !file.hashOnly)
-  if (!known(from) || !known(to)) return {}
-  const [before, after] = await Promise.all([from, to].map(({ file }) => (file ? ledger.read(file) : new Uint8Array())))
-  const texts = [before, after].map(textOf)
-  const [old, now] = texts
-  if (old === undefined || now === undefined) return {}
-  const modes = from.file && to.file && from.file.mode !== to.file.mode ? `old mode ${from.file.mode}\nnew mode ${to.file.mode}\n` : ''
-  const { text, addedLines, removedLines } = diffTexts(old, now, maxDiffBytes)
-  return { diff: modes + text, addedLines, removedLines }
-}
-
-/** Undefined where it is no text. */
-function textOf(content: Uint8Array | undefined): string | undefined {
-  if (content === undefined || content.subarray(0, 8192).includes(0)) return undefined
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content)
-  } catch {
-    return undefined
-  }
-}
-
-function sha256Of(content: Uint8Array): string {
-  return createHash('sha256').update(content).digest('hex')
-}
-
-function keyOf(path: string, sha256: string): string {
-  return `${sha256} ${path}`
-}
-
-/**
- * Looks for what others changed before the agent goes on. A sandbox that was never started is left alone; one that cannot be looked at stops nobody. While a person
- * has control the looks are theirs: one when the agent has stopped, and one at the end.
- */
-export async function lookAround(active: ActiveRun, reason: CheckpointReason = 'step'): Promise<void> {
-  const { runtime, sandbox, snapshots, signal } = active
-  if (!runtime.parts.ledger || !(runtime.state.sandbox ?? sandbox.started)) return
-  if (runtime.state.control && runtime.state.control.running !== 'leave') return
-  try {
-    await snapshots.take(await sandbox.get(signal), { reason, signal })
-  } catch (error) {
-    throwIfStopped(active)
-    if (isLetGo(signal)) throw signal.reason
-    if (BatonError.isInstance(error) && logFailures.has(error.code)) throw error
-    await runtime.drive([noSnapshotDraft(error)])
-  }
-}
-
-/** Before the agent waits, maybe for long: tells what its calls wrote from what comes meanwhile. */
-export async function lookBack(active: ActiveRun): Promise<void> {
-  if (active.runtime.writers.current().length > 0) await lookAround(active)
-}
-
-/** The same for a run that is ending before its time, in whatever state it is. */
-export async function lookLast({ runtime, sandbox, snapshots }: ActiveRun): Promise<void> {
-  if (!runtime.parts.ledger || !sandbox.started || runtime.state.control || runtime.writers.current().length === 0) return
-  const signal = AbortSignal.timeout(lastLookMs)
-  try {
-    await snapshots.take(await sandbox.started, { reason: 'finish', signal })
-  } catch (error) {
-    if (BatonError.isInstance(error) && logFailures.has(error.code)) throw error
-    await runtime.drive([noSnapshotDraft(error)])
-  }
-}
-
-/** How long a run that was stopped looks at what it leaves. */
-const lastLookMs = 5_000
-
-/** What is told where the files could not be looked at. */
-export function noSnapshotDraft(error: unknown): EventDraft<'warning.raised'> {
-  return {
-    type: 'warning.raised',
-    actor: systemActor,
-    data: {
-      code: 'no-snapshot',
-      message: `The files of the sandbox could not be looked at; what others changed is told later, or not at all: ${messageOf(error)}`,
-    },
-  }
-}
-
 /** What is told where the ledger does not have what the log tells of. */
 function lostLedgerDraft(): EventDraft<'warning.raised'> {
   return {
@@ -456,6 +273,3 @@ function lostLedgerDraft(): EventDraft<'warning.raised'> {
     },
   }
 }
-
-/** With these the log itself takes no more. */
-export const logFailures: ReadonlySet<string> = new Set(['CLOSED', 'LOST_OWNERSHIP', 'STORE_FULL', 'STORE_FAILED', 'CORRUPT_LOG'])
