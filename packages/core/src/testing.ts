@@ -10,6 +10,7 @@ export type { ScriptedModel, ScriptedModelOptions } from './testing/scripted-mod
 export { scriptedModel } from './testing/scripted-model.ts'
 export type { ScriptedServer, ScriptedServerOptions, ServerStep } from './testing/scripted-server.ts'
 export { startScriptedServer } from './testing/scripted-server.ts'
+export { eventsOf } from './testing/task-fixtures.ts'
 export { testAgent } from './testing/test-agent.ts'
 export type { TestBlobStoreOptions } from './testing/test-blob-store.ts'
 export { testBlobStore } from './testing/test-blob-store.ts'

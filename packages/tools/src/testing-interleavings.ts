@@ -42,7 +42,7 @@ import {
 } from '@baton-sdk/core'
 import type { ModelRequest } from '@baton-sdk/core/plugin'
 import type { ScriptedStep } from '@baton-sdk/core/testing'
-import { findHistoryProblems, scriptedModel } from '@baton-sdk/core/testing'
+import { eventsOf, findHistoryProblems, scriptedModel } from '@baton-sdk/core/testing'
 import { z } from 'zod'
 import { createCodingTools } from './coding-tools.ts'
 
@@ -349,16 +349,6 @@ function stateOfGit(folder: string): string {
     if (stats.isSymbolicLink()) hash.update(readlinkSync(path))
   }
   return hash.digest('hex')
-}
-
-async function eventsOf(task: Task): Promise<LoggedEvent[]> {
-  const { seq } = task.summary
-  const events: LoggedEvent[] = []
-  for await (const event of task.events()) {
-    events.push(event)
-    if (event.seq >= seq) break
-  }
-  return events
 }
 
 function changesOf(events: readonly LoggedEvent[]): string[] {

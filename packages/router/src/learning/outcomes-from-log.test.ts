@@ -1,7 +1,7 @@
-import type { Baton, BatonOptions, Event, EventType, LoggedEvent, Task } from '@baton-sdk/core'
+import type { Baton, BatonOptions, Event, EventType, Task } from '@baton-sdk/core'
 import { createBaton, createModelAgent, defineTool } from '@baton-sdk/core'
 import type { ScriptedStep } from '@baton-sdk/core/testing'
-import { createMemorySandboxProvider, scriptedModel } from '@baton-sdk/core/testing'
+import { createMemorySandboxProvider, eventsOf, scriptedModel } from '@baton-sdk/core/testing'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { z } from 'zod'
@@ -53,19 +53,9 @@ async function taskOf(
   return baton.createTask({ goal: 'Fix the parser.', ...more })
 }
 
-async function logOf(task: Task): Promise<LoggedEvent[]> {
-  const { seq } = task.summary
-  const events: LoggedEvent[] = []
-  for await (const event of task.events()) {
-    events.push(event)
-    if (event.seq >= seq) break
-  }
-  return events
-}
-
 /** What a task's log says after a run, without what differs from run to run. */
 async function readFrom(task: Task) {
-  const found = await outcomesFromLog(await logOf(task))
+  const found = await outcomesFromLog(await eventsOf(task))
   return found.map(({ model, success, evidence, answer }) => ({ model, success, evidence, answer }))
 }
 
@@ -78,7 +68,7 @@ describe('outcomesFromLog', () => {
   it('says that a model was right where all checks passed, with what is needed to learn from it', async () => {
     const task = await taskOf([[{ text: 'Fixed.' }]], checking(0), { checks: ['test'] })
     expect((await task.start().result).outcome).toBe('done')
-    const log = await logOf(task)
+    const log = await eventsOf(task)
     const found = await outcomesFromLog(log)
     expect(found).toEqual([
       {
@@ -137,7 +127,7 @@ describe('outcomesFromLog', () => {
   ])('takes it from what people do with a proposal: when they %s', async (_, decisions, expected) => {
     const task = await taskOf([[looking, { text: 'Done.' }]])
     await task.start().result
-    const log = (await logOf(task)) as Event[]
+    const log = (await eventsOf(task)) as Event[]
     const at = log.findIndex(({ type }) => type === 'tool.finished')
     const { callId } = (log[at] as Event<'tool.finished'>).data
     const decided = (actor: Event['actor'], from = callId) => {
@@ -191,7 +181,7 @@ describe('outcomesFromLog', () => {
   it('says nothing where two models had a hand in it, a person did, or a sub-task came back', async () => {
     const task = await taskOf([[looking, { text: 'Done.' }]], checking(0), { checks: ['test'] })
     await task.start().result
-    const log = (await logOf(task)) as Event[]
+    const log = (await eventsOf(task)) as Event[]
     expect(await outcomesFromLog(log)).toHaveLength(1)
     const before = log.findIndex(({ type }) => type === 'check.finished')
     const behind = (type: EventType, data: object, actor: Event['actor'] = { kind: 'human', id: 'ann' }) =>
@@ -216,7 +206,7 @@ describe('outcomesFromLog', () => {
     const task = await taskOf([[{ text: 'Fixed.' }]], checking(0, 0), two)
     await task.start().result
     await task.complete({ path: 'a.ts', prefix: 'a', suffix: '' }).catch(() => {})
-    const log = await logOf(task)
+    const log = await eventsOf(task)
     const asides = log.filter(({ type, actor }) => type.startsWith('model.') && actor.kind === 'human')
     const rest = log.filter((event) => !asides.includes(event))
     const between = rest.findLastIndex(({ type }) => type === 'check.finished')
@@ -239,7 +229,7 @@ describe('outcomesFromLog', () => {
     const person = task.as({ kind: 'human', id: 'ann' })
     decide(task, (id) => person.approve(id))
     expect((await task.start().result).outcome).toBe('done')
-    const log = await logOf(task)
+    const log = await eventsOf(task)
     const parts = fc.subarray(log).chain((part) => fc.shuffledSubarray(part, { minLength: part.length }))
     await fc.assert(
       fc.asyncProperty(fc.oneof(fc.subarray(log), parts), async (part) => {
@@ -255,7 +245,7 @@ describe('outcomesFromLog', () => {
     for (const goal of ['Fix the parser.', 'Fix the printer.', 'Fix the lexer.']) {
       const task = await taskOf([[{ text: 'So?' }], [{ text: 'Now.' }]], checking(1, 0), { checks: ['test'], goal })
       await task.start().result
-      const found = await outcomesFromLog(await logOf(task))
+      const found = await outcomesFromLog(await eventsOf(task))
       await index.add(...found)
       verifier.add(...found.filter(({ model }) => model === 'small'))
     }

@@ -1,6 +1,6 @@
 import type { BatonOptions, Event, LoggedEvent, Model, Router, RunResult, Task } from '@baton-sdk/core'
 import { createBaton, createModelAgent, defineTool, isKnown } from '@baton-sdk/core'
-import { createMemorySandboxProvider } from '@baton-sdk/core/testing'
+import { createMemorySandboxProvider, eventsOf } from '@baton-sdk/core/testing'
 import { z } from 'zod'
 import { createRouter } from '../router.ts'
 import { acceptJudge } from '../verifiers/accept-judge.ts'
@@ -174,16 +174,6 @@ async function withoutHang(result: Promise<RunResult>): Promise<RunResult | unde
     timer = setTimeout(resolve, 30_000, undefined)
   })
   return Promise.race([result, hang]).finally(() => clearTimeout(timer))
-}
-
-async function eventsOf(task: Task): Promise<LoggedEvent[]> {
-  const { seq } = task.summary
-  const events: LoggedEvent[] = []
-  for await (const event of task.events()) {
-    events.push(event)
-    if (event.seq >= seq) break
-  }
-  return events
 }
 
 function known(events: readonly LoggedEvent[]): Event[] {
